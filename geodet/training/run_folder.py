@@ -14,10 +14,11 @@ from typing import Any
 import torch
 
 from geodet.config import Config
-from geodet.errors import OutputError, TrainingError
+from geodet.errors import ModelFileError, OutputError, TrainingError
 from geodet.files.closable import Closing
 from geodet.files.output_folders import BEST_FILE, LOG_FILE, REPORT_FILE, STATE_FILE, run_folder
 from geodet.files.outputs import replacing
+from geodet.models.description import load_description
 from geodet.tilesets.labels import Tileset
 from geodet.training.event_file import EVENT_FILES, EventFile
 from geodet.training.run_about import read_labels_digest, write_run_about
@@ -114,19 +115,22 @@ def restore_model(output: Path, state: RunState, *, is_main: bool) -> None:
         is_main: Whether this process is the one that writes.
 
     Raises:
-        TrainingError: The copy in the run's folder is missing as well.
+        TrainingError: The copy in the run's folder is missing or damaged as well.
         OutputError: The file cannot be written.
     """
     kept = run_folder(output) / BEST_FILE
     if not state.best_epoch or output.exists():
         return
-    if not kept.is_file():
+    try:
+        load_description(kept)
+    except ModelFileError as error:
         raise TrainingError(
-            f"{output} is missing, and with it the weights of the best epoch, {state.best_epoch}",
+            f"{output} is missing, and with it the weights of the best epoch, {state.best_epoch}: "
+            f"{error}",
             hint=f"restore it, or a copy of it as {kept}; or start from scratch with --overwrite "
             "(overwrite=True)",
             path=output,
-        )
+        ) from error
     if is_main:
         logger.info("%s was missing: restored from %s", output, kept)
         with replacing(output) as temporary:

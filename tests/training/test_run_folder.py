@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from factories_models import seeded_network
+from factories_models import architecture, describe, seeded_network
 from tensorboardX import RecordWriter
 from tensorboardX.proto.event_pb2 import Event
 
 from geodet.config import Config, TrainConfig
 from geodet.errors import OutputError, TrainingError
+from geodet.models.checkpoint import save_model
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.training.objective import build_optimizer
 from geodet.training.run_folder import (
@@ -298,7 +299,8 @@ def test_a_digest_does_not_depend_on_the_place_of_the_data():
 def test_one_process_restores_the_model_from_its_copy(tmp_path):
     output, state = tmp_path / "a.safetensors", RunState(epoch=3, best_epoch=2)
     begin_run(tmp_path / "a.run", Config(), resume=False)
-    output.write_bytes(b"epoch 2")
+    save_model(output, seeded_network(), describe(architecture()))
+    epoch_2 = output.read_bytes()
     keep_model(output)
     output.write_bytes(b"somebody's")
     restore_model(output, state, is_main=True)
@@ -307,7 +309,20 @@ def test_one_process_restores_the_model_from_its_copy(tmp_path):
     restore_model(output, state, is_main=False)
     assert not output.exists()
     restore_model(output, state, is_main=True)
-    assert output.read_bytes() == b"epoch 2"
+    assert output.read_bytes() == epoch_2
+
+
+def test_a_damaged_copy_is_not_restored(tmp_path):
+    output = tmp_path / "a.safetensors"
+    begin_run(tmp_path / "a.run", Config(), resume=False)
+    save_model(output, seeded_network(), describe(architecture()))
+    keep_model(output)
+    kept = tmp_path / "a.run" / "best.safetensors"
+    kept.write_bytes(kept.read_bytes()[:-1])
+    output.unlink()
+    with pytest.raises(TrainingError, match=r"a\.safetensors is missing.*best\.safetensors is not"):
+        restore_model(output, RunState(epoch=3, best_epoch=2), is_main=True)
+    assert not output.exists()
 
 
 def test_the_copy_of_an_earlier_run_is_not_restored(tmp_path):
