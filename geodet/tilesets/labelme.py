@@ -41,9 +41,7 @@ def _read_image(path: Path, file: Path) -> ParsedImage:
         raise TilesetError(
             f"{file}: {error}", hint="save the labels of this image again", path=file
         ) from error
-    width, height = content.get("imageWidth"), content.get("imageHeight")
-    if isinstance(width, int) and isinstance(height, int):
-        image.size = (width, height)
+    image.note_size(content.get("imageWidth"), content.get("imageHeight"))
     for number, shape in enumerate(shapes, start=1):
         try:
             points = [_to_point(pair) for pair in member(shape, "points", list)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from geodet.documents.json_documents import read_json
 from geodet.documents.text import DocumentError, read_document, to_text
-from geodet.documents.values import check_name, shown
+from geodet.documents.values import check_name, shown, whole_number
 from geodet.documents.yaml_documents import parse_yaml
 from geodet.errors import TilesetError
 from geodet.files.existence import find_alike
@@ -197,6 +197,12 @@ class ParsedImage:
         self.numbers.append(number)
         self.ignored.append(ignored)
         self.quads.append(_quad_of(outline))
+
+    def note_size(self, width: Any, height: Any) -> None:
+        """Keep the width and the height that the labels state, where both are numbers above 0."""
+        with suppress(ValueError):
+            size = whole_number(width), whole_number(height)
+            self.size = size if min(size) > 0 else None
 
 
 def _quad_of(outline: Sequence[Point]) -> Quad | None:

@@ -63,9 +63,7 @@ def _read_voc_image(path: Path, file: Path) -> ParsedImage:
     if not file.is_file():
         return image
     root = read_xml(file)
-    width, height = (root.findtext(f"size/{key}", "0") for key in ("width", "height"))
-    if width.strip().isdigit() and height.strip().isdigit() and int(width) and int(height):
-        image.size = (int(width), int(height))
+    image.note_size(root.findtext("size/width"), root.findtext("size/height"))
     for number, item in enumerate(root.iter("object"), start=1):
         name = item.findtext("name", "").strip()
         difficult = item.findtext("difficult", "0").strip().lower() in ("1", "true")
@@ -118,8 +116,7 @@ def read_cvat(path: Path, folders: Sequence[Path]) -> ParsedLabels:
     for item in root.iter("image"):
         places = [*folders, *(f / _subset(item, path) for f in folders)]
         image = ParsedImage(find_image(item.get("name", ""), places), f"{path}, shape ")
-        if item.get("width", "").isdigit() and item.get("height", "").isdigit():
-            image.size = (int(item.get("width", "")), int(item.get("height", "")))
+        image.note_size(item.get("width"), item.get("height"))
         for shape in item:
             if shape.tag in _SHAPES:
                 number += 1

@@ -134,11 +134,23 @@ def test_images_of_cvat_have_the_size_of_their_labels(tmp_path):
         read_tileset(tmp_path, DataConfig())
 
 
-def labelme(folder, *shapes):
+def labelme(folder, *shapes, **more):
     paint_image(folder / "a.png")
     paint_image(folder / "b.png")
-    write(folder / "a.json", json.dumps({"version": "5", "shapes": list(shapes)}))
+    write(folder / "a.json", json.dumps({"version": "5", "shapes": list(shapes), **more}))
     return folder
+
+
+@pytest.mark.parametrize("width", [640, 640.0, "640"])
+def test_images_of_labelme_have_the_size_of_their_labels(tmp_path, width):
+    labelme(tmp_path, imageWidth=width, imageHeight=48)
+    with pytest.raises(TilesetError, match="its labels are for 640 x 48 px"):
+        read_tileset(tmp_path, DataConfig())
+
+
+@pytest.mark.parametrize("width", [None, 0, "wide", True, []])
+def test_labelme_may_not_know_the_size_of_an_image(tmp_path, width):
+    assert find_labels(labelme(tmp_path, imageWidth=width, imageHeight=48)).images[0].size is None
 
 
 @pytest.mark.parametrize(

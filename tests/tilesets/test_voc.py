@@ -25,6 +25,10 @@ def test_difficult_objects_become_ignored_regions(tmp_path):
     assert read_voc([(IMAGE, file)]).images[0].ignored == [True]
 
 
+def test_the_size_of_the_image_may_be_written_as_a_fraction(tmp_path):
+    assert voc(tmp_path, ("car", 1, 2, 3, 4), size=("640.0", " 480 ")).size == (640, 480)
+
+
 def test_the_size_of_the_image_may_be_missing(tmp_path):
     assert voc(tmp_path, ("car", 1, 2, 3, 4), size=(0, 0)).size is None
 
