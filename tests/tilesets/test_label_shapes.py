@@ -170,6 +170,32 @@ def test_shapes_of_labelme_become_their_bounds(tmp_path, kind, points, box):
     assert "1 of 2 images have no label file" in labels.notes[0]
 
 
+def test_shapes_of_labelme_in_one_group_are_one_object(tmp_path, caplog):
+    caplog.set_level("INFO")
+    rows = [("car", 7, 1), ("car", 8, 20), ("car", 7, 30), ("van", 7, 4), ("car", None, 40)]
+    shapes = [
+        {
+            "label": label,
+            "group_id": group,
+            "points": [[x, 2], [x + 6, 9]],
+            "shape_type": "rectangle",
+        }
+        for label, group, x in [*rows, ("car", None, 50)]
+    ]
+    image = find_labels(labelme(tmp_path, *shapes)).images[0]
+    left = [(20, "car", 26), (4, "van", 10), (40, "car", 46), (50, "car", 56)]
+    assert image.boxes == [(1, 2, 36, 9), *((x1, 2, x2, 9) for x1, _, x2 in left)]
+    assert image.names == ["car", *(name for _, name, _ in left)]
+    assert image.quads == [None] * 5
+    assert "2 shapes of labelme are the parts of 1 object: those" in caplog.text
+
+
+def test_points_of_labelme_in_one_group_stay_apart(tmp_path):
+    point = {"label": "t", "group_id": 1, "shape_type": "point"}
+    shapes = [{**point, "points": [[x, 12]]} for x in (10, 20)]
+    assert len(find_labels(labelme(tmp_path, *shapes)).images[0].boxes) == 2
+
+
 def test_points_of_labelme_are_labelled_points(tmp_path):
     shape = {"label": "t", "points": [[10, 12]], "shape_type": "point"}
     tileset = read_tileset(labelme(tmp_path, shape), DataConfig(box_size_px=4))
@@ -186,6 +212,7 @@ def test_points_of_labelme_are_labelled_points(tmp_path):
             r"a\.json, shape 1: a circle has two points, not 1",
         ),
         ({"label": " ", "points": [[1, 1], [2, 2]]}, "shape 1: the object has no class"),
+        ({"label": "t", "points": [], "group_id": 1}, "shape 1: the outline has no points"),
     ],
 )
 def test_broken_shapes_of_labelme_are_refused(tmp_path, shape, message):
