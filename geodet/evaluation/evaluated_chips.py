@@ -15,7 +15,7 @@ from geodet.detection.scene_run import detect_scene
 from geodet.detection.scene_statistics import iter_sample_chips, measure_chips
 from geodet.detection.value_range import fit_input_values
 from geodet.errors import ModelFileError, VectorError
-from geodet.evaluation.evaluated_classes import choose_classes
+from geodet.evaluation.evaluated_classes import choose_classes, renamed_classes
 from geodet.evaluation.measures import EvaluatedImage
 from geodet.evaluation.threshold_curves import Comparison
 from geodet.geometry.arrays import Floats
@@ -261,14 +261,14 @@ def read_evaluated_chips(
     names = [image.path.name for image in images]
     _check_names(names, results)
     found = [results.of(image.path.name, (image.width, image.height)) for image in images]
-    mapped = config.data.class_map
-    names_of = [[mapped.get(name, name) for name in objects.names] for objects in found]
-    named = sorted({name for listed in names_of for name in listed})
-    classes, number_of = choose_classes(named, tileset.classes, config)
+    own = sorted({name for objects in found for name in objects.names})
+    new_names = renamed_classes(own, config)
+    classes, number_of = choose_classes(new_names, tileset.classes, config)
+    counted_as = dict(zip(own, number_of(new_names).tolist(), strict=True))
     truth = number_of(tileset.classes)
     evaluated, kept = [], [np.zeros(0)]
-    for image, objects, listed in zip(images, found, names_of, strict=True):
-        labels = number_of(listed)
+    for image, objects in zip(images, found, strict=True):
+        labels = np.array([counted_as[name] for name in objects.names], np.int64)
         scores, turned = objects.scores.astype(np.float32), objects.oriented
         detected = (
             Detections(objects.boxes, scores, labels)
@@ -288,9 +288,6 @@ def read_evaluated_chips(
                 steps=image.steps,
             )
         )
-    own = sorted({name for objects in found for name in objects.names})
-    numbers = number_of([mapped.get(name, name) for name in own])
-    counted_as = dict(zip(own, numbers.tolist(), strict=True))
     return evaluated, classes, counted_as, np.concatenate(kept)
 
 

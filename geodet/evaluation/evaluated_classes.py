@@ -18,9 +18,25 @@ __all__ = ["choose_classes", "match_classes", "number_in_model", "renamed_classe
 logger = logging.getLogger(__name__)
 
 
-def renamed_classes(about: ModelDescription, config: Config) -> tuple[str, ...]:
-    """Return the classes of a model as ``data.class_map`` renames them."""
-    return tuple(config.data.class_map.get(name, name) for name in about.classes)
+def renamed_classes(names: Sequence[str], config: Config) -> tuple[str, ...]:
+    """Return the classes of a model or of detections as ``data.class_map`` renames them.
+
+    They stay if each that the map renames is also one of its new names: a model that was trained
+    with the map has these, and a map that swaps two names would swap them back.
+
+    Args:
+        names: The classes, which may be repeated.
+        config: ``data.class_map``.
+
+    Example:
+        >>> swap = Config.model_validate({"data": {"class_map": {"car": "van", "van": "car"}}})
+        >>> renamed_classes(["car", "van"], swap)
+        ('car', 'van')
+    """
+    new_names = config.data.class_map
+    if {*names} & new_names.keys() <= set(new_names.values()):
+        return tuple(names)
+    return tuple(new_names.get(name, name) for name in names)
 
 
 def match_classes(
@@ -40,7 +56,7 @@ def match_classes(
     Raises:
         ModelFileError: The labels have a class that the model lacks.
     """
-    own = renamed_classes(about, config)
+    own = renamed_classes(about.classes, config)
     if len(set(own)) == len(classes) == 1:
         return [0] * len(own)
     joined = join_names(classes, own)

@@ -186,15 +186,16 @@ def _number_classes(
 ) -> _NumberedClasses:
     """Rename the classes by the settings, and number those that the evaluation has."""
     data = config.data
-    truth = map_names(truth, labels, data, others=found if model is None else model.classes)
-    found = tuple(data.class_map.get(name, name) for name in found)
-    could_find: Sequence[str] = found
+    own = found if model is None else model.classes
+    truth = map_names(truth, labels, data, others=own)
     if model is not None:
         labelled = {data.one_class} if data.one_class else {*truth} - {*data.ignore_classes}
         match_classes(model, sorted(labelled), labels, config)
-        could_find = renamed_classes(model, config)
-    classes, number_of = choose_classes(could_find, truth, config)
+    new_names = renamed_classes(own, config)
+    new_name_of = dict(zip(own, new_names, strict=True))
+    classes, number_of = choose_classes(new_names, truth, config)
     ignored = np.isin(np.array(truth, object), data.ignore_classes)
+    found = [new_name_of[name] for name in found]
     return _NumberedClasses(classes, number_of(found), number_of(truth), ignored)
 
 

@@ -82,7 +82,7 @@ def detect_images(
     """
     about = model.description
     label_of = match_classes(about, tileset.classes, tileset.root, config)
-    _report_other_name(renamed_classes(about, config), tileset.classes)
+    _report_other_name(renamed_classes(about.classes, config), tileset.classes)
     lowest = lowest_threshold(model, config)
     predictor = build_predictor(model, config.detect, device, score_threshold=lowest)
     chosen = choose_input_values(

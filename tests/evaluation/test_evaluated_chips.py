@@ -107,6 +107,13 @@ def test_classes_of_the_detections_are_renamed_like_those_of_the_labels(write, d
     assert [one.detections.labels.tolist() for one in read] == [[0, 0], [0], [0]]
 
 
+def test_a_map_that_swaps_two_classes_renames_the_labels_alone(write, data):
+    read, classes = samples(write(), data, class_map={"car": "bus", "bus": "car"})
+    assert classes == ("bus", "car")
+    assert [one.detections.labels.tolist() for one in read] == [[1, 1], [0], [0]]
+    assert [one.labels.tolist() for one in read] == [[0, 1], [1], []]
+
+
 def test_measures_equal_those_computed_by_hand(write, data, tmp_path, monkeypatch):
     monkeypatch.setattr(files, "draw_curves", lambda *_: None)  # slow, and tested elsewhere
     report = evaluate_results(write(), data, Config(), output=tmp_path / "out")

@@ -287,6 +287,13 @@ def test_classes_of_both_files_are_renamed(files):
     assert read_.image.labels.tolist() == read_.image.detections.labels.tolist() == [1, 0]
 
 
+def test_a_map_that_swaps_two_classes_renames_the_labels_alone(files):
+    swap = {"car": "bus", "bus": "car"}
+    read_ = read(files(true=("bus", "car")), data={"class_map": swap})
+    assert read_.classes == ("bus", "car")
+    assert read_.image.labels.tolist() == read_.image.detections.labels.tolist() == [1, 0]
+
+
 def test_classes_of_only_one_file_are_reported(files, caplog):
     read_ = read(files(names=("car", "boat")))
     assert read_.classes == ("bus", "car")

@@ -43,6 +43,17 @@ def test_classes_of_a_model_that_differ_in_case_alone_are_those_of_the_labels(da
     assert by_class(report) == by_class(evaluate_model(model(), data, Config(), device="cpu"))
 
 
+def test_a_map_that_swaps_two_classes_renames_the_labels_alone(data, detect):  # noqa: F811
+    """The model learnt the new names: found and labelled classes differ where they agreed."""
+    detect(FOUND)
+    swapped = evaluated(data, {"car": "bus", "bus": "car"}, classes=("bus", "car"))
+    plain = evaluate_model(model(), data, Config(), device="cpu")
+    assert by_class(swapped) == {
+        "bus": by_class(plain)["car"],
+        "car": by_class(plain)["bus"],
+    }
+
+
 def test_a_class_that_neither_has_is_refused(data, detect):  # noqa: F811
     detect(FOUND)
     with pytest.raises(TilesetError, match=r"no class .lorry., which data\.class_map renames"):
