@@ -13,8 +13,9 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from geodet.config import Config
-from geodet.errors import VectorError
+from geodet.config import Config, DataConfig
+from geodet.config.section import name_hint
+from geodet.errors import ConfigError, VectorError
 from geodet.evaluation.evaluated_area import are_in_area
 from geodet.evaluation.evaluated_classes import choose_classes, match_classes, renamed_classes
 from geodet.evaluation.evaluated_frame import EvaluatedFrame, ground_frame, scene_frame
@@ -100,7 +101,7 @@ def read_evaluated_scene(
         VectorError: A file cannot be read, one of the two has no CRS, the area is elsewhere, no
             label lies near the detections or where these were searched, or a file is in a CRS and
             the scene has no geotransform to its own.
-        ConfigError: The two files have no class in common.
+        ConfigError: The two files have no class in common, or neither has a class to ignore.
         ModelFileError: The labels have a class that the model lacks.
         TilesetError: Points without a box size are to be matched by overlap.
     """
@@ -193,10 +194,22 @@ def _number_classes(
         match_classes(model, sorted(labelled), labels, config)
     new_names = renamed_classes(own, config)
     new_name_of = dict(zip(own, new_names, strict=True))
+    if truth:
+        _check_ignored({*truth, *new_names}, data)
     classes, number_of = choose_classes(new_names, truth, config)
     ignored = np.isin(np.array(truth, object), data.ignore_classes)
     found = [new_name_of[name] for name in found]
     return _NumberedClasses(classes, number_of(found), number_of(truth), ignored)
+
+
+def _check_ignored(known: set[str], config: DataConfig) -> None:
+    for name in config.ignore_classes:
+        if name not in known:
+            raise ConfigError(
+                f"neither the labels nor the detections have a class {name!r} to ignore",
+                hint=name_hint(name, sorted(known), "classes"),
+                key="data.ignore_classes",
+            )
 
 
 def _read_found(

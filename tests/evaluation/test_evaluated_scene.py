@@ -302,6 +302,13 @@ def test_classes_of_only_one_file_are_reported(files, caplog):
     assert "no detection has the class 'bus'" in caplog.text
 
 
+def test_a_class_to_ignore_that_neither_file_has_is_refused(files):
+    with pytest.raises(ConfigError, match="have a class 'Bus' to ignore") as caught:
+        read(files(), data={"ignore_classes": ["Bus"]})
+    assert "did you mean 'bus'?" in caught.value.hint
+    assert read(files(true=("bus", "bus")), data={"ignore_classes": ["car"]}).classes == ("bus",)
+
+
 def test_ignored_classes_become_ignored_regions(files):
     read_ = read(files(), data={"ignore_classes": ["bus"]})
     assert read_.classes == ("car",)
