@@ -63,6 +63,7 @@ def compare(
     ] = None,
     field: vec.PolygonField = None,
     min_score: vec.MinScore = 0.0,
+    score_field: vec.ScoreField = None,
     label_field: vec.LabelField = None,
     overwrite: opt.Overwrite = False,
     as_json: opt.Json = False,
@@ -92,6 +93,7 @@ def compare(
         by=by,
         field=field,
         min_score=min_score,
+        score_field=score_field,
         label_field=label_field,
         overwrite=overwrite,
     )

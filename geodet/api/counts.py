@@ -97,6 +97,7 @@ def compare(
     by: str | Path | None = None,
     field: str | None = None,
     min_score: float = 0.0,
+    score_field: str | None = None,
     label_field: str | None = None,
     overwrite: bool = False,
 ) -> CompareReport:
@@ -111,6 +112,7 @@ def compare(
             has no counts where no part of it was examined on both dates.
         field: The only attribute of the polygons to keep; None: all.
         min_score: Lowest score that counts, of both dates.
+        score_field: Attribute with the score, of both dates; None: ``score``, if there is one.
         label_field: Attribute with the class, of both dates; None: ``label``, ``class`` or
             ``name``, if any; empty: all objects are of one class.
         overwrite: Replace a file that exists.
@@ -135,6 +137,7 @@ def compare(
         by=to_path("by", by),
         field=field,
         min_score=min_score,
+        score_field=score_field,
         label_field=label_field,
         overwrite=overwrite,
     )

@@ -70,6 +70,7 @@ def compare_dates(
     by: Path | None = None,
     field: str | None = None,
     min_score: float = 0.0,
+    score_field: str | None = None,
     label_field: str | None = None,
     overwrite: bool = False,
 ) -> CompareReport:
@@ -84,6 +85,7 @@ def compare_dates(
         by: Polygons to count in, also without an output.
         field: The only attribute of the polygons to keep; None: all.
         min_score: Lowest score that counts, of both dates.
+        score_field: Attribute with the score, of both dates; None: ``score``, if there is one.
         label_field: Attribute with the class, of both dates; None: ``label``, ``class`` or
             ``name``, if any; empty: all objects are of one class.
         overwrite: Replace a file that exists.
@@ -101,7 +103,9 @@ def compare_dates(
         check_apart([output], [Path(path_of(path)) for path in inputs])
         check_destination(output, (".gpkg",), overwrite=overwrite)
     found = [
-        read_found_objects(path, min_score=min_score, label_field=label_field)
+        read_found_objects(
+            path, min_score=min_score, score_field=score_field, label_field=label_field
+        )
         for path in (before, after)
     ]
     _warn_of_other_classes(*found)

@@ -242,6 +242,14 @@ def test_the_class_may_be_in_another_attribute(tmp_path, caplog):
     assert caught.value.hint == "there are label, species"
 
 
+def test_the_score_may_be_in_another_attribute(tmp_path):
+    path = tmp_path / "found.gpkg"
+    columns = {"label": "tree", "confidence": [0.9, 0.2, 0.6]}
+    geopandas.GeoDataFrame(columns, geometry=BEFORE.shapes, crs=UTM).to_file(path)
+    report = compare_dates(path, path, min_score=0.5, score_field="confidence")
+    assert (report.kept, report.gone, report.new) == (2, 0, 0)
+
+
 def test_one_date_without_crs_is_refused(tmp_path):
     with pytest.raises(VectorError, match="has no CRS"):
         match_dates(BEFORE, objects([(0, 0)], crs=None), distance=3)
