@@ -101,8 +101,7 @@ def read_csv(
         The labels, or None if the header is none of these.
 
     Raises:
-        TilesetError: A row is broken, the coordinates are shares of the image, or there is no
-            column ``label_field``.
+        TilesetError: A row is broken, or there is no column ``label_field``.
     """
     header, rows, delimiter = read_rows(path)
     image_column = next((name for name in IMAGE_COLUMNS if name in header), None)
@@ -137,8 +136,6 @@ def read_csv(
             images[name].add(box, None if label is None else row[label].strip(), number)
     if kind == "corners" and {"width", "height"} <= set(header):
         _add_sizes(rows, owners, [header.index("width"), header.index("height")])
-    places = [header.index(column) for column in columns]
-    _check_pixels([[row[place] for place in places] for _, row in rows], delimiter, path)
     is_said = label is not None or label_field is not None
     notes = [] if is_said else note_classes(path, header, rows, (image_column, *columns))
     labels = ParsedLabels(path, list(images.values()), notes=notes)
@@ -251,25 +248,6 @@ def _to_box(
         return None
     c, d = rest
     return (a, b, a + c, b + d) if kind == "sizes" else (a, b, c, d)
-
-
-def _check_pixels(rows: Sequence[Sequence[str]], delimiter: str, path: Path) -> None:
-    """Check that the coordinates of a whole table are not shares of the images' sides.
-
-    Whole numbers may be the first pixels of an image.
-    """
-    numbers = (v for cells in rows for v in to_numbers(cells, delimiter) if math.isfinite(v))
-    has_fractions = False
-    for number in numbers:
-        if not 0 <= number <= 1:
-            return
-        has_fractions |= not number.is_integer()
-    if has_fractions:
-        raise TilesetError(
-            f"{path}: all coordinates are between 0 and 1, as shares of the image",
-            hint="multiply x by the width and y by the height of the image: a table has pixels",
-            path=path,
-        )
 
 
 def read_image_table(path: Path, folders: Sequence[Path]) -> list[ParsedImage]:

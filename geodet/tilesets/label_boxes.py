@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
 from geodet.config import DataConfig
@@ -11,7 +14,34 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import cut_oriented, fit_labels
 from geodet.tilesets.labels import ParsedImage
 
-__all__ = ["point_box_sides", "to_oriented_boxes", "to_pixel_boxes"]
+__all__ = ["check_in_pixels", "point_box_sides", "to_oriented_boxes", "to_pixel_boxes"]
+
+
+def check_in_pixels(items: Sequence[ParsedImage], source: Path) -> None:
+    """Check that the boxes of a tileset are in pixels, not shares of the images' sides.
+
+    Shares may lie a little outside of 0 to 1. Whole numbers, and points in the middle of a pixel,
+    may be the first pixels of an image.
+
+    Args:
+        items: The parsed labels of all images.
+        source: The labels, for the error message.
+
+    Raises:
+        TilesetError: All coordinates are between -1 and 2, and some are within a pixel.
+    """
+    # Images that geodet tile cut have a place, and may show no more than a corner of one object.
+    foreign = [item for item in items if item.frame != "shares" and item.place is None]
+    boxes = [box for item in foreign for box in item.boxes]
+    values = np.array(boxes, np.float64)
+    if boxes and np.all((values > -1) & (values < 2)) and np.any(values * 2 % 1):
+        raise TilesetError(
+            f"{source}: all coordinates are between {values.min():.3g} and {values.max():.3g}, as"
+            " shares of the image",
+            hint="multiply x by the width and y by the height of the image: these labels are in"
+            " pixels",
+            path=source,
+        )
 
 
 def to_pixel_boxes(

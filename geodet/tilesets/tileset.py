@@ -17,7 +17,7 @@ from geodet.raster.ground_grids import are_square
 from geodet.tilesets.class_fields import map_classes
 from geodet.tilesets.displayed_images import read_geoboxes
 from geodet.tilesets.duplicate_images import find_duplicates
-from geodet.tilesets.label_boxes import to_oriented_boxes, to_pixel_boxes
+from geodet.tilesets.label_boxes import check_in_pixels, to_oriented_boxes, to_pixel_boxes
 from geodet.tilesets.labels import LabelledImage, ParsedImage, ParsedLabels, Tileset
 from geodet.tilesets.layouts import find_labels
 from geodet.tilesets.splits import (
@@ -75,6 +75,7 @@ def read_tileset(
         )
     labels = map_classes(found, config, others=other_classes)
     _check_files(labels)
+    check_in_pixels(labels.images, labels.source)
     items = sorted(labels.images, key=lambda item: natural_key(_relative(item.path, root)))
     classes = _choose_classes(labels, config)
     has_own_split = all(item.split for item in items)

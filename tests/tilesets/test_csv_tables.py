@@ -1,5 +1,5 @@
 import pytest
-from factories_tilesets import paint_image, write
+from factories_tilesets import paint_frames, paint_image, write
 
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
@@ -179,19 +179,19 @@ SIDES = "ImageID,LabelName,XMin,XMax,YMin,YMax"
     ],
 )
 def test_coordinates_in_shares_are_refused(tmp_path, header, rows):
+    paint_frames(tmp_path, ["a.png", "b.png", "c.png"])
     file = write(tmp_path / "a.csv", "\n".join([header, *rows]))
-    with pytest.raises(
-        TilesetError, match=r"a\.csv: all coordinates are between 0 and 1"
-    ) as caught:
-        read_csv(file, [tmp_path])
-    assert "pixels" in caught.value.hint
+    with pytest.raises(TilesetError, match=r"a\.csv: all coordinates are between .* as shares"):
+        read_tileset(file, DataConfig(box_size_px=4))
 
 
 @pytest.mark.parametrize(
     "rows", [["a.png,t,0,1,0,1"], ["a.png,t,0.1,0.2,0.3,0.4", "a.png,t,0.5,1.5,0,9"], []]
 )
 def test_few_pixels_at_the_corner_are_pixels(tmp_path, rows):
-    read = read_csv(write(tmp_path / "a.csv", "\n".join([SIDES, *rows])), [tmp_path])
+    paint_frames(tmp_path, ["a.png"])
+    file = write(tmp_path / "a.csv", "\n".join([SIDES, *(rows or ["a.png,,,,,"])]))
+    read = read_tileset(file, DataConfig(), part="all")
     assert sum(len(image.boxes) for image in read.images) == len(rows)
 
 

@@ -148,6 +148,15 @@ def test_images_of_labelme_have_the_size_of_their_labels(tmp_path, width):
         read_tileset(tmp_path, DataConfig())
 
 
+@pytest.mark.parametrize("low", [0.2, -0.01])
+def test_shapes_in_shares_of_the_image_are_refused(tmp_path, low):
+    shape = {"label": "t", "points": [[low, 0.3], [0.4, 1.01]], "shape_type": "rectangle"}
+    with pytest.raises(
+        TilesetError, match=rf"all coordinates are between {low} and 1\.01, as share"
+    ):
+        read_tileset(labelme(tmp_path, shape), DataConfig())
+
+
 @pytest.mark.parametrize("width", [None, 0, "wide", True, []])
 def test_labelme_may_not_know_the_size_of_an_image(tmp_path, width):
     assert find_labels(labelme(tmp_path, imageWidth=width, imageHeight=48)).images[0].size is None
