@@ -14,7 +14,12 @@ from geodet.documents.values import finite_number, plain_word, shown, whole_numb
 from geodet.errors import ConfigError, OutputError, TilesetError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.oriented_boxes import oriented_corners
-from geodet.tilesets.coco_shapes import annotation_box, annotation_rotation, single_outline
+from geodet.tilesets.coco_shapes import (
+    annotation_box,
+    annotation_rotation,
+    has_other_polygons,
+    single_outline,
+)
 from geodet.tilesets.labels import (
     LabelledImage,
     ParsedImage,
@@ -30,6 +35,7 @@ from geodet.tilesets.splits import PART_WORDS, Split
 __all__ = ["read_coco", "write_tileset"]
 
 _CUT_WITH = ("class_map", "ignore_classes")  # of ``data``, as keys of ``info``
+_COMPARED = 1000  # annotations of which bbox and segmentation are compared, which takes a while
 
 
 def read_coco(path: Path, folders: Sequence[Path]) -> ParsedLabels:
@@ -86,6 +92,12 @@ def read_coco(path: Path, folders: Sequence[Path]) -> ParsedLabels:
         labels.notes.append(
             f"{path}: {len(empty)} annotations have an empty bbox and no segmentation and are left"
             f" out, the first is number {empty[0]}"
+        )
+    sample = content["annotations"][:_COMPARED]
+    if odd := [n for n, one in enumerate(sample, start=1) if has_other_polygons(one)]:
+        labels.notes.append(
+            f"{path}: the bbox is elsewhere than the segmentation in {len(odd)} of the first"
+            f" {len(sample)} annotations, such as number {odd[0]}: a bbox is x, y, width, height"
         )
     parts = {image.path: image.split for image in labels.images if image.split}
     return set_parts(labels, parts, path.name) if len(parts) == len(labels.images) else labels

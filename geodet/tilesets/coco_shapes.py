@@ -6,11 +6,21 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
+import numpy as np
+
 from geodet.documents.values import finite_number, member, shown, whole_number
+from geodet.geometry.boxes import paired_iou
 from geodet.tilesets.labels import Box
 from geodet.tilesets.outlines import bounds_of
 
-__all__ = ["annotation_box", "annotation_rotation", "mask_box", "polygon_box", "single_outline"]
+__all__ = [
+    "annotation_box",
+    "annotation_rotation",
+    "has_other_polygons",
+    "mask_box",
+    "polygon_box",
+    "single_outline",
+]
 
 _LONGEST_RUN = 60  # bits
 
@@ -42,6 +52,29 @@ def annotation_box(
     if "bbox" not in entry:
         raise ValueError("it has neither bbox nor segmentation")
     return None
+
+
+def has_other_polygons(entry: Mapping[str, Any]) -> bool:
+    """Whether less than half of the ``bbox`` and of the polygons' bounds is shared.
+
+    Args:
+        entry: An annotation. One without both, with a broken segmentation or with a ``whole_bbox``
+            of geodet is not compared.
+
+    Example:
+        >>> corners = [60, 40, 90, 40, 90, 50]
+        >>> has_other_polygons({"bbox": [60, 40, 90, 50], "segmentation": [corners]})
+        True
+    """
+    try:
+        bbox = np.array([_parse_bbox(entry.get("bbox"))])
+        polygons = polygon_box(entry.get("segmentation") or [])
+    except ValueError:
+        return False
+    if polygons is None or not bbox.any() or "whole_bbox" in entry:
+        return False
+    pixel = np.array([-1.0, -1.0, 1.0, 1.0])  # programs differ in where a pixel begins
+    return bool(paired_iou(bbox + pixel, np.array([polygons]) + pixel)[0] < 0.5)
 
 
 def annotation_rotation(entry: Mapping[str, Any]) -> float:

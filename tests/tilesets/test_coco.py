@@ -210,6 +210,16 @@ def test_an_object_without_a_box_has_the_bounds_of_its_polygons(tmp_path, empty,
     assert image.boxes == [(5 if nested else 10, 10, 40, 40)]
 
 
+def test_a_bbox_elsewhere_than_its_segmentation_is_reported(tmp_path):
+    ring = [[10, 20, 16, 20, 16, 32, 10, 32]]
+    boxes = ([10, 20, 6, 12], [9, 19, 9, 14], [10, 20, 16, 32], [20, 10, 12, 6], [0, 0, 0, 0])
+    labels = read_shapes(tmp_path, *({"bbox": box, "segmentation": ring} for box in boxes))
+    assert labels.notes == [
+        f"{tmp_path / 'train.json'}: the bbox is elsewhere than the segmentation in 2 of the first"
+        " 5 annotations, such as number 3: a bbox is x, y, width, height"
+    ]
+
+
 def test_an_object_with_an_empty_box_and_no_segmentation_is_left_out(tmp_path):
     labels = read_shapes(
         tmp_path, {"bbox": [1, 1, 2, 2]}, {"bbox": []}, {"bbox": [], "segmentation": []}
