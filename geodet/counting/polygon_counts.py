@@ -20,6 +20,7 @@ from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.full_turns import full_turn
 from geodet.geometry.ground_area import ground_areas
+from geodet.geometry.reprojection import only_polygons
 from geodet.vector.examined_ground import ExaminedGround
 from geodet.vector.vector_files import read_frame
 
@@ -105,10 +106,9 @@ def read_polygons(path: Path, field: str | None = None) -> Polygons:
     """
     frame = read_frame(path).reset_index(drop=True)
     shapes = shapely.force_2d(frame.geometry.to_numpy())
-    kinds = shapely.get_type_id(shapes)
-    is_area = np.isin(kinds, (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
-    is_none = shapely.is_missing(shapes) | shapely.is_empty(shapes)
-    if (~(is_area | is_none)).any() or not is_area.any():
+    leaves = shapely.get_parts(shapely.get_parts(shapes))  # also of multipolygons in collections
+    kinds = shapely.get_type_id(leaves[~shapely.is_empty(leaves)])
+    if not len(kinds) or (kinds != shapely.GeometryType.POLYGON).any():
         raise VectorError(
             f"{path} has geometries other than polygons" if len(shapes) else f"{path} is empty",
             hint="count by polygons, such as stands or districts; buffer points and lines first",
@@ -122,8 +122,19 @@ def read_polygons(path: Path, field: str | None = None) -> Polygons:
             path=path,
         )
     kept = table if field is None else table[[field]]
+    return Polygons(path, _repaired(shapes), frame.crs, kept)
+
+
+def _repaired(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Repair shapes, and leave out the points and lines that repairs make of spikes."""
     whole = np.where(shapely.is_valid(shapes), shapes, shapely.make_valid(shapes))
-    return Polygons(path, whole, frame.crs, kept)
+    areas = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
+    for row in np.flatnonzero(
+        ~shapely.is_missing(whole) & ~np.isin(shapely.get_type_id(whole), areas)
+    ):
+        parts = only_polygons(whole[[row]])
+        whole[row] = shapely.union_all(parts) if len(parts) else shapely.Polygon()
+    return whole
 
 
 def count_in_polygons(

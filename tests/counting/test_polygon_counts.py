@@ -298,3 +298,26 @@ def test_a_bow_tie_is_repaired(tmp_path):
     frame_of([bow], a=[1]).to_file(path)
     polygons = read_polygons(path)
     assert polygons.shapes[0].area == pytest.approx(5000)
+
+
+def test_a_spike_on_a_bow_tie_keeps_its_area(tmp_path):
+    corners = [[0, 0], [100, 100], [100, 0], [0, 100], [0, 0], [-50, -50], [0, 0]]
+    spiked = shapely.Polygon(CORNER + np.array(corners))
+    sliver = shapely.Polygon(CORNER + np.array([[0, 0], [100, 0], [0, 0]]))
+    frame_of([spiked, sliver], a=[1, 2]).to_file(tmp_path / "spiked.gpkg")
+    polygons = read_polygons(tmp_path / "spiked.gpkg")
+    counted = count_in_polygons(scatter(500), polygons)
+    assert counted.rows["area_ha"].tolist() == pytest.approx([0.5, 0], rel=1e-2)
+    assert counted.total["area_ha"].item() == pytest.approx(0.5, rel=1e-2)
+
+
+def test_polygons_in_a_collection_are_one_place(tmp_path):
+    nested = shapely.MultiPolygon([at(0, 0, 100, 100), at(200, 0, 300, 100)])
+    place = shapely.GeometryCollection([nested, at(50, 0, 150, 100), shapely.Point()])
+    frame_of([place], a=[1]).to_file(tmp_path / "places.gpkg")
+    (whole,) = read_polygons(tmp_path / "places.gpkg").shapes
+    assert whole.equals(shapely.union(nested, at(50, 0, 150, 100)))
+    mixed = shapely.GeometryCollection([nested, shapely.Point(CORNER)])
+    frame_of([mixed], a=[1]).to_file(tmp_path / "mixed.gpkg")
+    with pytest.raises(VectorError, match="other than polygons"):
+        read_polygons(tmp_path / "mixed.gpkg")
