@@ -8,7 +8,7 @@ import json
 import logging
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from geodet.errors import VectorError
 from geodet.files.locks import locked_output
 from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
+from geodet.reviewing.noted_files import SCENES_TABLE, is_other_file, note_file, read_files
 from geodet.reviewing.stored_geometries import decode_geometry
 from geodet.vector.formats import LAYER_SEPARATOR
 from geodet.vector.vector_files import read_extent
@@ -38,15 +39,12 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-SCENES_TABLE = "scenes"
-"""Table of the scenes that were opened with a file, with the place of each."""
-
 _NEAR_PX = 0.5
 _ROWS = 20  # that are looked at where a file of an earlier version has no table of scenes
 _CREATE = f"""
     CREATE TABLE IF NOT EXISTS {SCENES_TABLE} (fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     scene TEXT UNIQUE NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
-    corners TEXT NOT NULL)"""
+    corners TEXT NOT NULL, path TEXT)"""
 _LIST = f"""
     INSERT OR IGNORE INTO gpkg_contents (table_name, data_type, identifier)
     VALUES ('{SCENES_TABLE}', 'attributes', '{SCENES_TABLE}')"""
@@ -98,8 +96,9 @@ def place_of(geobox: GeoBox, crs: CRS | None) -> ScenePlace:
 def enter_scene(database: sqlite3.Connection, scene: str, geobox: GeoBox, crs: CRS | None) -> str:
     """Return the name under which a file has the rows of a scene; a new scene is given one.
 
-    A scene that was moved keeps its rows, and one of the same file name at another place does not
-    get them: it is named by the shortest end of its path that no other scene has.
+    A scene that was moved keeps its rows. One of the same file name at another place, or of another
+    year where the file of the first is still there, does not get them: it is named by the shortest
+    end of its path that no other scene has.
 
     Args:
         database: The file, in a transaction.
@@ -113,6 +112,7 @@ def enter_scene(database: sqlite3.Connection, scene: str, geobox: GeoBox, crs: C
     found = _KnownScenes(database, crs).find(scene, geobox)
     name = _new_name(database, scene) if found is None else found
     add_places(database, {name: geobox}, crs)
+    note_file(database, name, scene)
     return name
 
 
@@ -150,6 +150,9 @@ def find_scenes(
 ) -> list[str | None]:
     """Find the names under which a file of reviews has the rows of scenes; None for those it lacks.
 
+    A renamed scene is not given the name of another one that has as many pixels, such as of another
+    year.
+
     Args:
         path: The file.
         scenes: Path of each scene, its folders joined by slashes.
@@ -164,10 +167,18 @@ def find_scenes(
     address = f"{path.resolve().as_uri()}?mode=ro"
     try:
         with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
-            known = _KnownScenes(database, crs)
+            known, both = _KnownScenes(database, crs), [*zip(scenes, geoboxes, strict=True)]
+            names = [known.find(scene, geobox, any_size=any_size) for scene, geobox in both]
+            if not any_name:
+                return names
+            taken = {
+                (name, one.width, one.height) for name, one in zip(names, geoboxes, strict=True)
+            }
             return [
-                known.find(scene, geobox, any_size=any_size, any_name=any_name)
-                for scene, geobox in zip(scenes, geoboxes, strict=True)
+                known.find_renamed(scene, geobox, taken, any_size=any_size)
+                if name is None
+                else name
+                for name, (scene, geobox) in zip(names, both, strict=True)
             ]
     except sqlite3.Error as error:
         raise VectorError(
@@ -214,30 +225,44 @@ class _KnownScenes:
 
     def __init__(self, database: sqlite3.Connection, crs: CRS | None) -> None:
         self._database, self._crs = database, crs
-        self._places = _read_places(database)
+        self._places, self._files = _read_places(database), read_files(database)
         self._names = list_names(database)
         self._layers = [layer for layer in _CENTRES if _has_table(database, layer)]
 
-    def find(
-        self, scene: str, geobox: GeoBox, *, any_size: bool = False, any_name: bool = False
-    ) -> str | None:
-        """Find the name of a scene, as :func:`find_scenes` does."""
+    def find(self, scene: str, geobox: GeoBox, *, any_size: bool = False) -> str | None:
+        """Find the name of a scene that was not renamed, as :func:`find_scenes` does."""
         ends = _ends(scene)
+        return _named(
+            ends,
+            [
+                name
+                for name in self._at(geobox, any_size=any_size)
+                if _ends(name)[-1] == ends[-1]
+                and not is_other_file(self._database, self._files.get(name), scene)
+            ],
+        )
+
+    def find_renamed(
+        self, scene: str, geobox: GeoBox, taken: Set[tuple[str | None, int, int]], *, any_size: bool
+    ) -> str | None:
+        """Find the name of a scene by its place, of those not taken by one of its size."""
+        ends, size = _ends(scene), (geobox.width, geobox.height)
+        free = [name for name in self._at(geobox, any_size=any_size) if (name, *size) not in taken]
+        return _named(ends, [name for name in free if _ends(name)[-1] == ends[-1]] or free)
+
+    def _at(self, geobox: GeoBox, *, any_size: bool) -> list[str]:
+        """List the scenes at the place of a scene."""
         try:
             place = place_of(geobox, self._crs)
         except ProjError:  # a scene that has no place in the CRS
-            return None
+            return []
 
         def is_here(name: str) -> bool:
             if name in self._places:
                 return place.is_same(self._places[name], any_size=any_size)
             return self._has_rows_at(name, geobox, place.tolerance)
 
-        named = [name for name in self._names if _ends(name)[-1] == ends[-1] and is_here(name)]
-        if not named and any_name:
-            named = [name for name in self._names if is_here(name)]
-        only = named[0] if len(named) == 1 else None
-        return next((end for end in ends if end in named), only)
+        return [name for name in self._names if is_here(name)]
 
     def _has_rows_at(self, name: str, geobox: GeoBox, tolerance: float) -> bool:
         """Whether rows of a scene lie where their pixels are in a geobox.
@@ -290,11 +315,17 @@ def _new_name(database: sqlite3.Connection, scene: str) -> str:
     numbered = (f"{number}/{ends[0]}" for number in range(2, len(taken) + 3))
     name = next(one for one in (*reversed(ends), *numbered) if one not in taken)
     logger.warning(
-        "the file of reviews has another scene %s at another location; this one is stored as %s",
+        "the file of reviews has another scene %s; this one is stored as %s",
         ends[-1],
         name,
     )
     return name
+
+
+def _named(ends: Sequence[str], found: Sequence[str]) -> str | None:
+    """Return the name that is the longest end of a path, or else the only one."""
+    only = found[0] if len(found) == 1 else None
+    return next((end for end in ends if end in found), only)
 
 
 def _ends(scene: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing
+import shutil
 import sqlite3
 
 import geopandas
@@ -16,6 +17,7 @@ from pyproj import CRS
 from geodet.errors import OutputError
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
+from geodet.raster.scene_names import slashed_path
 from geodet.reviewing.reviewed_items import ReviewedObject, ReviewedWindow
 from geodet.reviewing.reviewed_scenes import enter_scene, find_scenes, locked_review
 from geodet.reviewing.reviews import ReviewFile
@@ -39,6 +41,15 @@ def decide(file, number=0):
     done = ReviewedWindow(file.take_id(), Window(64 * number, 0, 64, 64))
     file.replace([], [new, done])
     return new, done
+
+
+def write_years(folder):
+    """Write two files of one name; return their paths as the program names them."""
+    files = [folder / year / "tile.tif" for year in ("2018", "2020")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text(file.parent.name)
+    return [slashed_path(str(file)) for file in files]
 
 
 def forget_places(path):
@@ -121,6 +132,45 @@ def test_photographs_of_one_name_and_different_sizes_are_told_apart(tmp_path):
         for name, size in (("a", 300), ("b", 400))
     ]
     assert [file.scene for file in files] == ["DSC_1.jpg", "b/DSC_1.jpg"]
+
+
+@pytest.mark.parametrize("place", [NORTH, GeoBox(300, 200, Affine(1, 0, 0, 0, -1, 0), None)])
+def test_two_years_of_one_tile_have_their_own_reviews(tmp_path, place):
+    path, tiles = tmp_path / "r.gpkg", write_years(tmp_path)
+    first, second = (ReviewFile(path, tile, place) for tile in tiles)
+    assert (first.scene, second.scene) == ("tile.tif", "2020/tile.tif")
+    decided = decide(first)
+    again = [ReviewFile(path, tile, place) for tile in tiles]
+    assert [[*one.objects.values(), *one.windows.values()] for one in again] == [[*decided], []]
+
+
+def test_a_copy_of_a_scene_has_its_reviews(tmp_path):
+    path, tiles = tmp_path / "r.gpkg", write_years(tmp_path)
+    ReviewFile(path, tiles[0], NORTH)
+    shutil.copyfile(tmp_path / "2018" / "tile.tif", tmp_path / "2020" / "tile.tif")
+    assert ReviewFile(path, tiles[1], NORTH).scene == "tile.tif"
+
+
+def test_the_reviews_of_one_year_are_not_those_of_another(tmp_path):
+    path, tiles = tmp_path / "r.gpkg", write_years(tmp_path)
+    ReviewFile(path, tiles[0], NORTH)
+    both, options = [NORTH, NORTH], {"any_size": True, "any_name": True}
+    assert find_scenes(path, tiles, both, **options) == ["tile.tif", None]
+    renamed = tiles[1].replace("tile.tif", "tile_2020.tif")
+    assert find_scenes(path, [tiles[0], renamed], both, **options) == ["tile.tif", None]
+    # of the reviewed scene there may be another version, and resampled ones
+    assert find_scenes(path, tiles[1:], [NORTH], **options) == ["tile.tif"]
+    coarse = OTHER_PLACES["resampled"]
+    assert find_scenes(path, tiles, [NORTH, coarse], **options) == ["tile.tif"] * 2
+
+
+def test_files_of_earlier_versions_take_the_files_of_scenes(tmp_path):
+    path, tiles = tmp_path / "r.gpkg", write_years(tmp_path)
+    ReviewFile(path, tiles[0], NORTH)
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("ALTER TABLE scenes DROP COLUMN path")
+    names = [ReviewFile(path, tile, NORTH).scene for tile in tiles]
+    assert names == ["tile.tif", "2020/tile.tif"]
 
 
 def test_a_scene_has_the_name_under_which_windows_were_suggested(tmp_path):
