@@ -7,11 +7,14 @@ import sqlite3
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
 
 from geodet.files.decisions import LABELS_LAYER, REJECTED_LAYER, WINDOWS_LAYER
-from geodet.reviewing.reviewed_items import WINDOW_COLUMNS
 from geodet.reviewing.scene_rows import verdict_in
+from geodet.reviewing.stored_geometries import decode_geometry
 from geodet.reviewing.suggested_windows import SUGGESTIONS_LAYER, read_review_rows
 from geodet.vector.formats import LAYER_SEPARATOR
 from geodet.vector.rows import crs_text
@@ -20,6 +23,8 @@ from geodet.vector.vector_files import read_extent
 __all__ = ["ReviewSummary", "is_review_file", "summarise_reviews"]
 
 _LAYERS = {LABELS_LAYER, REJECTED_LAYER, WINDOWS_LAYER}
+_Windows = tuple[NDArray[np.object_], NDArray[np.object_]]  # the scene of each, and its outline
+_SAME_SHARE = 0.9  # of two windows: a reviewed one is in whole pixels
 _UNNAMED = "not named"  # a scene or a class, of a row that was drawn in a GIS
 
 
@@ -88,20 +93,36 @@ def summarise_reviews(path: str | Path) -> ReviewSummary:
         verdict_in(LABELS_LAYER, verdict, source) for verdict, source, _ in right
     )
     verdicts += Counter(rejected=rejected)
+    is_done = _find_done(suggested, reviewed)
+    scenes = [*reviewed[0], *suggested[0][~is_done]]
     crs = read_extent(f"{path}{LAYER_SEPARATOR}{LABELS_LAYER}")[0]
     return ReviewSummary(
         path=str(path),
-        scenes=dict(Counter(row[0] or _UNNAMED for row in suggested | reviewed).most_common()),
+        scenes=dict(Counter(name or _UNNAMED for name in scenes).most_common()),
         crs=None if crs is None else crs_text(crs),
-        suggested=len(suggested),
-        suggested_reviewed=len(suggested & reviewed),
-        reviewed=len(reviewed),
+        suggested=len(suggested[0]),
+        suggested_reviewed=int(is_done.sum()),
+        reviewed=len(reviewed[0]),
         verdicts=dict(verdicts.most_common()),
         classes=dict(Counter(label or _UNNAMED for *_, label in right).most_common()),
     )
 
 
-def _read_windows(path: Path, layer: str) -> set[tuple[Any, ...]]:
-    """Read the scenes and the columns of windows, once for each; those that lack some are alone."""
-    rows = read_review_rows(path, layer, ("fid", "scene", *WINDOW_COLUMNS)) or ()
-    return {(*place, number) if None in place else tuple(place) for number, *place in rows}
+def _read_windows(path: Path, layer: str) -> _Windows:
+    """Read windows: they lie where their geometries do, since a GIS moves nothing else."""
+    rows = read_review_rows(path, layer, ("scene", "geom")) or []
+    names = np.array([scene or "" for scene, _ in rows], object)
+    return names, np.array([decode_geometry(stored) for _, stored in rows], object)
+
+
+def _find_done(suggested: _Windows, reviewed: _Windows) -> NDArray[np.bool_]:
+    """Find which suggested windows are reviewed: (N,)."""
+    (names, shapes), (their_names, theirs) = suggested, reviewed
+    one, other = shapely.STRtree(theirs).query(shapes, predicate="intersects")
+    first, second = shapes[one], theirs[other]
+    shared = shapely.area(shapely.intersection(first, second))
+    both = shapely.area(first) + shapely.area(second) - shared
+    is_scene = (names[one] == their_names[other]) | (names[one] == "") | (their_names[other] == "")
+    is_done = np.zeros(len(names), np.bool_)
+    is_done[one[is_scene & (shared > _SAME_SHARE * both)]] = True
+    return is_done

@@ -1,9 +1,13 @@
 """What a file of reviews holds."""
 
+import contextlib
+import sqlite3
+
 import geopandas
 from cli_runner import invoke_fixture  # noqa: F401 - a fixture
-from edited_reviews import draw
+from edited_reviews import draw, edit
 from shapely import Point
+from shapely.affinity import translate
 
 from geodet.api.summaries import info
 from geodet.geometry.windows import Window
@@ -11,7 +15,7 @@ from geodet.raster.scene import Scene
 from geodet.reviewing.review_summary import is_review_file
 from geodet.reviewing.reviewed_items import ReviewedObject, ReviewedWindow
 from geodet.reviewing.reviews import ReviewFile
-from geodet.reviewing.suggested_windows import SuggestedWindow, write_suggestions
+from geodet.reviewing.suggested_windows import SuggestedWindow, read_suggestions, write_suggestions
 
 WINDOWS = [Window(0, 0, 32, 32), Window(32, 32, 32, 32), Window(64, 0, 32, 32)]
 
@@ -72,6 +76,24 @@ def test_what_was_drawn_in_qgis_is_counted(make_scene, tmp_path, invoke):
     assert about.classes == {"tree": 2}
     assert about.scenes == {"scene.tif": 4, "not named": 2}
     assert "added 2" in invoke("info", "s.gpkg").stdout
+
+
+def test_windows_that_were_moved_or_copied_in_qgis_are_counted_where_they_lie(make_scene, tmp_path):
+    path = tmp_path / "s.gpkg"
+    file = suggest(path, make_scene())
+    edit(path, "suggestions", 1, lambda shape: translate(shape, 24.1))
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        columns = "rank, value, reason, objects, scene, col_off, row_off, width, height"
+        copied = f"geom, {columns} FROM suggestions WHERE fid = 2"
+        database.execute(f"INSERT INTO suggestions (geom, {columns}) SELECT {copied}")
+    edit(path, "suggestions", 4, lambda shape: translate(shape, -18, 6))
+    with Scene(tmp_path / "scene.tif") as raster:
+        moved = read_suggestions(path, file.scene, raster.geobox)
+    assert len(moved) == 4
+    file.replace([], [ReviewedWindow(file.take_id(), one.window) for one in moved])
+    about = info(path)
+    assert (about.suggested, about.suggested_reviewed, about.reviewed) == (4, 4, 4)
+    assert about.scenes == {"scene.tif": 4}
 
 
 def test_only_a_geopackage_with_all_layers_is_a_file_of_reviews(make_scene, tmp_path):
