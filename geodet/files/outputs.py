@@ -19,6 +19,7 @@ __all__ = [
     "check_apart",
     "check_destination",
     "check_output_folder",
+    "check_parent",
     "hint_at_folder",
     "int8_path",
     "raising_output_errors",
@@ -57,12 +58,7 @@ def check_destination(
     if path.suffix.lower() in _GDAL_SUFFIXES:
         check_gdal_output(path)
     _check_name(path)
-    if not path.parent.is_dir():
-        raise OutputError(
-            f"no folder {path.parent} to write {path.name} to",
-            hint=hint_at_folder(path.parent),
-            path=path,
-        )
+    _check_folder_is_there(path)
     if path.is_dir():
         raise OutputError(f"{path} is a folder", hint="name a file in it", path=path)
     if path.is_symlink() and not path.exists():  # a new file is not renamed to the place of a link
@@ -79,6 +75,29 @@ def check_destination(
         )
     if not append:
         check_replaceable(path)
+    _check_folder_is_writable(path)
+
+
+def check_parent(path: Path) -> None:
+    """Check that the folder of an output is there and can be written to.
+
+    Raises:
+        OutputError: It is not.
+    """
+    _check_folder_is_there(path)
+    _check_folder_is_writable(path)
+
+
+def _check_folder_is_there(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise OutputError(
+            f"no folder {path.parent} to write {path.name} to",
+            hint=hint_at_folder(path.parent),
+            path=path,
+        )
+
+
+def _check_folder_is_writable(path: Path) -> None:
     try:  # permission bits say nothing of root, network drives and read-only mounts
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:

@@ -16,7 +16,7 @@ from geodet.errors import OutputError, VectorError
 from geodet.files.existence import is_there
 from geodet.files.gdal_paths import PARQUET_SUFFIXES, check_gdal_output
 from geodet.files.network import is_offline, is_remote_path
-from geodet.files.outputs import check_destination, check_output_folder
+from geodet.files.outputs import check_destination, check_output_folder, check_parent
 from geodet.vector.lazy_modules import is_installed
 
 __all__ = [
@@ -201,6 +201,7 @@ def check_output_path(
     if chosen.name not in _WITHOUT_GDAL:
         check_gdal_output(path)
     if chosen.is_folder:
+        check_parent(path)
         check_output_folder(
             path, _FILES_OF.get(chosen.name, dataset_files)(path), overwrite=overwrite
         )

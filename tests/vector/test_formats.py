@@ -92,6 +92,13 @@ def test_a_bad_destination_is_refused_before_writing(tmp_path, name, match):
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(("name", "format"), [("f.gdb", None), ("f", "yolo")])
+def test_a_folder_in_a_folder_that_is_not_there_is_refused(tmp_path, name, format):
+    with pytest.raises(OutputError, match=rf"no folder .*missing to write {name} to") as caught:
+        check_output(tmp_path / "missing" / name, overwrite=False, format=format)
+    assert caught.value.hint == "create the folder first"
+
+
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="no folder that nobody can write to")
 def test_a_read_only_folder_is_refused_before_writing():
     with pytest.raises(OutputError, match="cannot write to /proc"):
