@@ -55,6 +55,7 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32
 
 # Warnings are errors: broken links, unknown keys, commands without a page.
 docs: .venv/ready

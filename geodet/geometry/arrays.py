@@ -118,8 +118,10 @@ def is_all_true(array: Bools) -> bool:
 
 def _take_pages(size: int) -> mmap.mmap:
     if sys.platform == "win32":
-        return mmap.mmap(-1, size)
-    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        pages = mmap.mmap(-1, size)
+    else:
+        pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return pages
 
 
 def shape_bounds(coordinates: Floats) -> Floats:

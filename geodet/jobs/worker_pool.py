@@ -8,16 +8,23 @@ import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from geodet.errors import DeviceError, SceneError
 from geodet.files.closable import Closing
 from geodet.jobs.shard_run import Task
 from geodet.jobs.worker_process import Broken, Done, Failed, Log, Ready, WorkerSetup, work
 from geodet.models.device import loaded_torch
+
+if TYPE_CHECKING and sys.platform != "win32":  # which has no forks
+    from multiprocessing.context import ForkServerContext
+
+    _Context: TypeAlias = ForkServerContext | SpawnContext
+else:
+    _Context: TypeAlias = SpawnContext
 
 __all__ = ["WorkerPool", "divide_tasks", "scene_error"]
 
@@ -73,9 +80,8 @@ class WorkerPool(Closing):
             self._hand_out()
             if not any(worker.pending for worker in self._workers):
                 return
-            busy = {worker.connection: worker for worker in self._workers}
+            busy: dict[Any, _Worker] = {worker.connection: worker for worker in self._workers}
             for connection in wait(list(busy)):
-                assert isinstance(connection, Connection)
                 yield from self._receive(busy[connection])
 
     def close(self) -> None:
@@ -163,17 +169,18 @@ class _Worker:
             self.process.join()
 
 
-def _context() -> ForkServerContext | SpawnContext:
+def _context() -> _Context:
     """Choose how processes start: not as forks of this one, whose CUDA and threads would not work.
 
     On Linux they are forks of a server that has loaded the libraries and nothing else, so that a
     worker starts at once.
     """
-    if sys.platform != "linux":
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    loaded = ["torch"] if loaded_torch() is not None else []
-    context.set_forkserver_preload(["geodet.jobs.worker_process", *loaded])
+    if sys.platform == "linux":
+        context: _Context = multiprocessing.get_context("forkserver")
+        loaded = ["torch"] if loaded_torch() is not None else []
+        context.set_forkserver_preload(["geodet.jobs.worker_process", *loaded])
+    else:
+        context = multiprocessing.get_context("spawn")
     return context
 
 
