@@ -6,12 +6,14 @@ import contextlib
 import ctypes
 import math
 import os
+import sys
+from pathlib import Path
 from typing import Any
 
 from geodet.config.reading_config import ReadingConfig
 from geodet.raster.linked_files import is_remote
 
-__all__ = ["forget_remote_files", "gdal_options"]
+__all__ = ["forget_remote_files", "gdal_library", "gdal_options"]
 
 # Scenes keep decoded blocks for all their threads; GDAL's own cache serves the files of a VRT.
 _LOCAL = {"GDAL_CACHEMAX": 32 * 2**20, "GDAL_NUM_THREADS": 1}
@@ -43,10 +45,24 @@ def forget_remote_files() -> None:
     A file whose server did not answer is otherwise missing from then on. GDAL's function has no
     counterpart in rasterio; where it cannot be found, the retries of an opening fail as well.
     """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(gdal_library()).VSICurlClearCache()
+
+
+def gdal_library() -> str:
+    """Return the library that has the functions of the GDAL that rasterio has loaded.
+
+    It is a module of rasterio's, through which the functions are found. On Windows, where a module
+    does not pass on those of other libraries, it is the one in rasterio's wheel, or else the one
+    that is installed as ``gdal.dll``, as by conda.
+    """
     import rasterio._env
 
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(rasterio._env.__file__).VSICurlClearCache()
+    module = Path(rasterio._env.__file__)
+    if sys.platform == "win32":
+        inside = module.parents[1].glob("rasterio.libs/gdal*.dll")
+        return str(next(inside, "gdal.dll"))
+    return str(module)
 
 
 def _to_options(limits: ReadingConfig) -> dict[str, Any]:

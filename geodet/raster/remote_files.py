@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from geodet.config.reading_config import ReadingConfig
 from geodet.errors import SceneError
 from geodet.raster.gdal_messages import GdalListener
-from geodet.raster.gdal_options import forget_remote_files, gdal_options
+from geodet.raster.gdal_options import forget_remote_files, gdal_library, gdal_options
 from geodet.raster.remote import RemoteCalls, ServerError, find_server_error
 
 __all__ = ["list_remote_folder", "read_remote_file"]
@@ -110,10 +110,8 @@ _FOLDER_MODE = 0o040000
 @cache
 def _gdal() -> Any:
     """Return the functions of the GDAL that rasterio has loaded."""
-    import rasterio._env
-
     try:
-        gdal = ctypes.CDLL(rasterio._env.__file__)
+        gdal = ctypes.CDLL(gdal_library())
         text, handle, size = ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t
         for name, result, arguments in (
             ("VSIFOpenL", handle, (text, text)),
