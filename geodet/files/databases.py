@@ -96,10 +96,10 @@ def replacing_database(path: Path) -> Iterator[None]:
         OutputError: Another program is writing to it, or has it open in WAL mode, and does not end.
     """
     with _holding(path, wait_s=None) as database:
-        for suffix in _SIDECARS:
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
         if database is not None and sys.platform == "win32":  # which replaces no open file
             database.close()
+        for suffix in _SIDECARS:
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
         yield
 
 
