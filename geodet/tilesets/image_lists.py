@@ -14,6 +14,7 @@ from geodet.tilesets.splits import natural_key
 __all__ = [
     "IMAGE_SUFFIXES",
     "LabelPair",
+    "annotation_folders",
     "check_label_files",
     "check_one_image_each",
     "find_label_file",
@@ -88,6 +89,13 @@ def list_with_ending(folder: Path, *suffixes: str) -> list[Path]:
     """List the files in a folder whose names end so, in upper or lower case; none if it is none."""
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     return [file for file in files if file.suffix.lower() in suffixes]
+
+
+def annotation_folders(folder: Path) -> list[Path]:
+    """List the folder's sub-folders ``annotations``, in any case."""
+    # Listed, not tried: where case does not matter, each spelling would find the same folder.
+    inner = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [place for place in inner if place.name.lower() == "annotations" and place.is_dir()]
 
 
 def image_folders(file: Path) -> list[Path]:

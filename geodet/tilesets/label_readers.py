@@ -14,6 +14,7 @@ from geodet.tilesets.csv_tables import read_csv
 from geodet.tilesets.dota_xview import is_dota, read_dota, read_xview
 from geodet.tilesets.image_lists import (
     LabelPair,
+    annotation_folders,
     check_label_files,
     find_label_file,
     image_folders,
@@ -137,7 +138,7 @@ def _try_table(file: Path, folders: Sequence[Path], label_field: str | None) -> 
 
 def _list_label_files(folder: Path) -> list[tuple[str, Path]]:
     """List the JSON and XML files that label several images each, with their formats."""
-    places = (folder, folder / "annotations", folder / "Annotations")
+    places = (folder, *annotation_folders(folder))
     files = sorted(f for place in places for f in list_with_ending(place, ".json", ".geojson"))
     found = [(kind, file) for file in files if (kind := _kind_of(file))]
     found = [(kind, file) for kind, file in found if kind != _VIA_3] or found  # it was converted
@@ -229,7 +230,7 @@ def _unknown_layout(folder: Path) -> TilesetError:
     images = list_images(folder)
     if not images and (listed := find_listed_images(folder)):
         return unlabelled_list(listed)
-    places = (folder, folder / "annotations")
+    places = (folder, *annotation_folders(folder))
     jsons = [file for place in places for file in list_with_ending(place, ".json")]
     found = f"{len(images)} images without labels" if images else "no images"
     if jsons:

@@ -28,6 +28,7 @@ from geodet.tilesets.csv_tables import read_image_table
 from geodet.tilesets.image_lists import (
     IMAGE_SUFFIXES,
     LabelPair,
+    annotation_folders,
     check_one_image_each,
     find_label_file,
     image_folders,
@@ -211,8 +212,8 @@ def _set_folds(images: Sequence[ParsedImage], folds: Mapping[Path, Split]) -> No
 
 def _find_file(folder: Path, split: Split) -> Path | None:
     """Find the label file of one part of the split, None if there is none."""
-    for place in (folder, folder / "annotations", folder / "Annotations"):
-        files = sorted(place.iterdir()) if place.is_dir() else []
+    for place in (folder, *annotation_folders(folder)):
+        files = sorted(place.iterdir())
         names = {file.name.lower(): file for file in files if file.is_file()}
         for word in _words(split):
             instances = [name for name in names if _is_instances(name, word)]

@@ -130,6 +130,13 @@ def test_the_image_table_adds_images_without_objects(tmp_path):
     assert [image.place for image in labels.images] == ["here", None]
 
 
+def test_a_folder_of_annotations_is_found_once_in_any_case(tmp_path):
+    """Where case does not matter, as on Windows and macOS, each spelling names the same folder."""
+    paint_image(tmp_path / "images" / "a.png")
+    write_coco(tmp_path / "ANNOTATIONS" / "labels.json", {"a.png": [(0, 1, 1, 4, 4)]})
+    assert len(find_labels(tmp_path).images[0].boxes) == 1
+
+
 def test_the_image_table_finds_images_that_coco_names_from_its_own_folder(tmp_path):
     paint_image(tmp_path / "images" / "a.png")
     write_coco(tmp_path / "annotations" / "labels.json", {"../images/a.png": [(0, 1, 1, 4, 4)]})
