@@ -7,11 +7,11 @@ the name of a file in an archive, also in paths of local files.
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePath, PureWindowsPath
 
 from geodet.errors import OutputError, VectorError
 
-__all__ = ["PARQUET_SUFFIXES", "check_gdal_output", "gdal_path"]
+__all__ = ["PARQUET_SUFFIXES", "check_gdal_output", "gdal_path", "path_text"]
 
 PARQUET_SUFFIXES = (".parquet", ".geoparquet")
 """Extensions of GeoParquet, which PyArrow reads in the place of GDAL."""
@@ -33,7 +33,7 @@ def gdal_path(path: str | Path) -> str:
         >>> gdal_path("trees.gpkg")
         'trees.gpkg'
     """
-    text = str(path)
+    text = path_text(path)
     if _is_taken_literally(text):
         return text
     if "!" in text:
@@ -41,6 +41,20 @@ def gdal_path(path: str | Path) -> str:
     if ";" in text or text.startswith("//"):
         return f"file://{Path.cwd() / text}"
     return text
+
+
+def path_text(path: str | PurePath) -> str:
+    """Return a path as a text that GDAL knows.
+
+    GDAL's own file systems have slashes on Windows too, where a ``Path`` has turned them.
+
+    Example:
+        >>> path_text(PureWindowsPath("/vsizip/C:/data/zones.zip/zones.shp"))
+        '/vsizip/C:/data/zones.zip/zones.shp'
+    """
+    text = str(path)
+    is_turned = isinstance(path, PureWindowsPath) and text.startswith("\\vsi")
+    return text.replace("\\", "/") if is_turned else text
 
 
 def check_gdal_output(path: Path) -> None:

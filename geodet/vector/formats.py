@@ -14,7 +14,7 @@ from geodet.config.section import name_hint
 from geodet.documents.json_documents import parse_json
 from geodet.errors import OutputError, VectorError
 from geodet.files.existence import is_there
-from geodet.files.gdal_paths import PARQUET_SUFFIXES, check_gdal_output
+from geodet.files.gdal_paths import PARQUET_SUFFIXES, check_gdal_output, path_text
 from geodet.files.network import is_offline, is_remote_path
 from geodet.files.outputs import check_destination, check_output_folder, check_parent
 from geodet.vector.lazy_modules import is_installed
@@ -223,7 +223,7 @@ def _check_packages(path: Path, format: Format) -> None:
 
 def path_of(path: str | Path) -> str:
     """Return the path of a vector file without the name of a layer that may follow it."""
-    return str(path).partition(LAYER_SEPARATOR)[0]
+    return path_text(path).partition(LAYER_SEPARATOR)[0]
 
 
 def check_vector_exists(path: str | Path) -> None:
@@ -241,7 +241,8 @@ def check_vector_exists(path: str | Path) -> None:
         )
     is_local = not file.startswith("/vsi") and "://" not in file
     if is_local and not is_there(file):
-        scheme, _, place = file.partition(":/")  # a Path has one / after it
+        # a Path has one slash after the colon, on Windows a backslash
+        scheme, _, place = file.replace("\\", "/").partition(":/")
         hint = "check the path of the vector file"
         if scheme.lower() in ("http", "https"):
             hint = f"read an address as /vsicurl/{scheme}://{place}, or download the file first"

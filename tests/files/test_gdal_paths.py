@@ -1,5 +1,5 @@
 import os
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
@@ -13,6 +13,11 @@ _ADDRESSES = ["/vsizip/a!b.zip/a.gpkg", "zip://a.zip!b.gpkg", "https://host/a;b.
 def test_an_address_and_a_plain_path_are_left_alone(path):
     assert gdal_path(path) == path
     check_gdal_output(Path("a/b.gpkg"))
+
+
+def test_windows_keeps_the_slashes_of_file_systems_of_gdal_alone():
+    assert gdal_path(PureWindowsPath("/vsizip/C:/a/b.zip/c.shp")) == "/vsizip/C:/a/b.zip/c.shp"
+    assert gdal_path(PureWindowsPath("C:/a/b.gpkg")) == r"C:\a\b.gpkg"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a path with a drive is never parsed")

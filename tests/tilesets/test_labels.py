@@ -1,10 +1,10 @@
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 from factories_tilesets import write
 
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import ParsedImage, find_image, parse_box, read_text
+from geodet.tilesets.labels import ParsedImage, find_image, join_path, parse_box, read_text
 
 
 def test_an_object_without_a_class_is_refused():
@@ -18,6 +18,12 @@ def test_a_box_that_is_not_finite_is_refused(value):
     with pytest.raises(TilesetError, match=r"here 3: the box .* is not finite"):
         image.add((0, value, 1, 1), None, 3)
     assert (image.boxes, image.names, image.numbers, image.ignored) == ([], [], [], [])
+
+
+def test_a_path_with_a_drive_is_absolute_on_windows():
+    folder = PureWindowsPath("D:/set/labels")
+    assert join_path(folder, "C:/x/1.png") == PureWindowsPath("C:/x/1.png")
+    assert join_path(folder, "../images/1.png") == PureWindowsPath("D:/set/images/1.png")
 
 
 def test_a_byte_order_mark_is_skipped(tmp_path):

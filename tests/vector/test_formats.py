@@ -1,5 +1,5 @@
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
 from factories_vectors import part, read, write
@@ -130,7 +130,8 @@ def test_a_folder_of_text_that_names_files_outside_is_not_ours(tmp_path, name):
     assert yolo_files(tmp_path) == []
 
 
-def test_an_address_is_to_be_read_through_vsicurl():
+@pytest.mark.parametrize("system", [PurePosixPath, PureWindowsPath])
+def test_an_address_is_to_be_read_through_vsicurl(system):
     with pytest.raises(VectorError, match="no such file") as caught:
-        check_vector_exists(Path("https://a.org/b.gpkg"))
+        check_vector_exists(system("https://a.org/b.gpkg"))
     assert "/vsicurl/https://a.org/b.gpkg" in caught.value.hint
