@@ -38,6 +38,7 @@ __all__ = [
 
 _QUANTILES = (0.1, 0.5, 0.9)
 _SQUARE_METRES = 10_000.0  # of a hectare
+_AREAS = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 _ESTIMATES = ("estimate", "estimate_low", "estimate_high")
 
 FIGURES = (
@@ -107,8 +108,9 @@ def read_polygons(path: Path, field: str | None = None) -> Polygons:
     frame = read_frame(path).reset_index(drop=True)
     shapes = shapely.force_2d(frame.geometry.to_numpy())
     leaves = shapely.get_parts(shapely.get_parts(shapes))  # also of multipolygons in collections
-    kinds = shapely.get_type_id(leaves[~shapely.is_empty(leaves)])
-    if not len(kinds) or (kinds != shapely.GeometryType.POLYGON).any():
+    is_polygon = shapely.get_type_id(leaves) == shapely.GeometryType.POLYGON
+    has_areas = is_polygon.any() or np.isin(shapely.get_type_id(shapes), _AREAS).any()
+    if not has_areas or (~is_polygon & ~shapely.is_empty(leaves)).any():
         raise VectorError(
             f"{path} has geometries other than polygons" if len(shapes) else f"{path} is empty",
             hint="count by polygons, such as stands or districts; buffer points and lines first",
@@ -128,10 +130,8 @@ def read_polygons(path: Path, field: str | None = None) -> Polygons:
 def _repaired(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
     """Repair shapes, and leave out the points and lines that repairs make of spikes."""
     whole = np.where(shapely.is_valid(shapes), shapes, shapely.make_valid(shapes))
-    areas = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
-    for row in np.flatnonzero(
-        ~shapely.is_missing(whole) & ~np.isin(shapely.get_type_id(whole), areas)
-    ):
+    is_area = np.isin(shapely.get_type_id(whole), _AREAS)
+    for row in np.flatnonzero(~shapely.is_missing(whole) & ~is_area):
         parts = only_polygons(whole[[row]])
         whole[row] = shapely.union_all(parts) if len(parts) else shapely.Polygon()
     return whole
