@@ -53,8 +53,8 @@ def path_text(path: str | PurePath) -> str:
         '/vsizip/C:/data/zones.zip/zones.shp'
     """
     text = str(path)
-    is_turned = isinstance(path, PureWindowsPath) and text.startswith("\\vsi")
-    return text.replace("\\", "/") if is_turned else text
+    is_of_windows = os.name == "nt" or isinstance(path, PureWindowsPath)
+    return text.replace("\\", "/") if is_of_windows and text.startswith("\\vsi") else text
 
 
 def check_gdal_output(path: Path) -> None:

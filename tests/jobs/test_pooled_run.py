@@ -1,8 +1,5 @@
 """Several worker processes: the file of one process, whatever becomes of the workers."""
 
-import os
-import signal
-
 import pytest
 from pretended_predictor import SMALL
 
@@ -81,7 +78,7 @@ def test_two_processes_write_the_file_of_one_also_when_one_is_killed(
         for event in receive(self, worker):
             if not killed and type(event).__name__ == "Done":
                 killed.append(worker.process.pid)
-                os.kill(worker.process.pid, signal.SIGKILL)
+                worker.process.kill()
             yield event
 
     monkeypatch.setattr(WorkerPool, "_receive", kill_once)
@@ -133,7 +130,7 @@ def test_workers_that_die_again_and_again_end_the_run(scenes, model, tmp_path, m
     hand = worker_pool._Worker.hand
 
     def hand_and_kill(self, task):
-        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.kill()
         hand(self, task)
 
     monkeypatch.setattr(worker_pool._Worker, "hand", hand_and_kill)
