@@ -3,8 +3,11 @@
 import ast
 import importlib.util
 import json
+import signal
 import sqlite3
+import subprocess
 import sys
+import time
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -214,6 +217,21 @@ def test_a_command_that_does_not_end_is_killed():
     )
     with pytest.raises(command.CommandError, match="cancelled"):
         run(code, Feedback(cancel_after="begun"), patience=0.3)
+
+
+def test_a_command_that_no_signal_reaches_is_killed_at_once(monkeypatch):
+    send = subprocess.Popen.send_signal
+
+    def send_some(process, number):
+        if number == signal.SIGINT:
+            raise OSError(6, "The handle is invalid")
+        send(process, number)
+
+    monkeypatch.setattr(subprocess.Popen, "send_signal", send_some)
+    began = time.monotonic()
+    with pytest.raises(command.CommandError, match="cancelled"):
+        run("import time; print('begun', flush=True); time.sleep(60)", Feedback("begun"))
+    assert time.monotonic() - began < 30
 
 
 def test_the_command_gets_nothing_of_the_python_of_qgis(monkeypatch):

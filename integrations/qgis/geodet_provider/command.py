@@ -188,7 +188,10 @@ def progress_of(text):
 
 def end(process, patience):
     """End a command as Ctrl-C does, which removes what it has begun; then without mercy."""
-    process.send_signal(signal.CTRL_BREAK_EVENT if os.name == "nt" else signal.SIGINT)
+    try:
+        process.send_signal(signal.CTRL_BREAK_EVENT if os.name == "nt" else signal.SIGINT)
+    except OSError:  # Windows sends it through a console, which QGIS lacks unless started in one
+        patience = 0
     deadline = time.monotonic() + patience
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(EVERY)
