@@ -65,13 +65,13 @@ def keep_freed_memory() -> bool:
 def leaving_on_signals() -> Iterator[None]:
     """End as after Ctrl-C, with all temporary files removed, when the process is told to end.
 
-    SIGTERM comes from schedulers and ``kill``, SIGHUP when a terminal is closed; one that is
-    ignored, as under ``nohup``, stays ignored. The exit code is 128 plus the signal's number. After
-    the first Ctrl-C a second one ends the process at once.
+    SIGTERM comes from schedulers and ``kill``, SIGHUP, or SIGBREAK on Windows, when a terminal is
+    closed; one that is ignored, as under ``nohup``, stays ignored. The exit code is 128 plus the
+    signal's number. After the first Ctrl-C a second one ends the process at once.
     """
     before = {}
     if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):  # the latter two exclude each other
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) is signal.SIG_DFL:
                 before[number] = signal.signal(number, _leave)

@@ -45,6 +45,12 @@ def test_auto_is_a_cpu_where_there_is_no_cuda_device(monkeypatch, has_cuda, is_k
     assert bool(kept) == is_kept
 
 
+def test_closing_the_window_ends_a_run_on_windows(monkeypatch):
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
+    with leaving(monkeypatch), pytest.raises(SystemExit, match=str(128 + signal.SIGUSR1)):
+        signal.raise_signal(signal.SIGUSR1)
+
+
 def test_ctrl_c_during_an_import_waits_for_its_end(tmp_path, monkeypatch):
     """PyTorch imports modules from C++, where an exception would abort the process."""
     lines = ["import signal, time", "signal.raise_signal(signal.SIGINT)", "time.sleep(0.2)"]
