@@ -339,4 +339,7 @@ def _without_place(images: Sequence[LabelledImage], root: Path) -> list[Labelled
 
 def _relative(path: Path, root: Path) -> str:
     """Return the path of an image relative to the root, the same on every machine."""
-    return Path(os.path.relpath(path, root)).as_posix()
+    try:
+        return Path(os.path.relpath(path, root)).as_posix()
+    except ValueError:  # Windows, and an image on another drive
+        return path.as_posix()
