@@ -58,11 +58,10 @@ def gdal_library() -> str:
     """
     import rasterio._env
 
-    module = Path(rasterio._env.__file__)
+    library = Path(rasterio._env.__file__)
     if sys.platform == "win32":
-        inside = module.parents[1].glob("rasterio.libs/gdal*.dll")
-        return str(next(inside, "gdal.dll"))
-    return str(module)
+        library = next(library.parents[1].glob("rasterio.libs/gdal*.dll"), Path("gdal.dll"))
+    return str(library)
 
 
 def _to_options(limits: ReadingConfig) -> dict[str, Any]:
