@@ -78,7 +78,21 @@ def resolve_config(
                 key=section,
             )
     layers.append(chosen)
-    return _validated(_merged(layers))
+    try:
+        return _validated(_merged(layers))
+    except ConfigError as error:
+        if isinstance(recipe, str | Path) and _is_of_first(layers, error.key or ""):
+            raise ConfigError(f"{recipe}: {error}", hint=error.hint, key=error.key) from error
+        raise
+
+
+def _is_of_first(layers: Sequence[_SettingsLayer], key: str) -> bool:
+    """Whether a key, or a section, is in the first of several layers alone."""
+    section, name, *_ = [*key.split("."), ""]
+    first, *others = (layer.get(section) for layer in layers)
+    if not name or not isinstance(first, Mapping):
+        return first is not None and not any(others)
+    return name in first and not any(name in other for other in others if other)
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, dict[str, Any]]:

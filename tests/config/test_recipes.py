@@ -173,6 +173,29 @@ def test_a_command_refuses_settings_that_it_does_not_use():
     assert "detect" in error.value.hint
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[detect]\nchip_sise = 3\n", "unknown key 'detect.chip_sise'"),
+        ("[detct]\nchip_size = 3\n", "unknown key 'detct'"),
+        ("[detect]\nchip_size = 'a'\n", "detect.chip_size = 'a': "),
+        ("[data]\nignore_classes = 3\n", "ignore_classes = 3: not a list"),
+    ],
+)
+def test_a_mistake_in_a_recipe_names_its_file(tmp_path, text, message):
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(text)
+    with pytest.raises(ConfigError, match=rf"mine\.toml: .*{re.escape(message)}"):
+        resolve_config(recipe)
+
+
+def test_a_mistake_beside_a_recipe_does_not_name_its_file(tmp_path):
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text("[detect]\nchip_size = 100\n")
+    with pytest.raises(ConfigError, match=r"^detect\.chip_size = 'a'"):
+        resolve_config(recipe, settings=["detect.chip_size=a"])
+
+
 def test_an_unknown_recipe_names_the_nearest_and_all():
     with pytest.raises(ConfigError, match="unknown recipe 'urban-tree'") as error:
         resolve_config("urban-tree")
