@@ -44,7 +44,7 @@ def gdal_path(path: str | Path) -> str:
 
 
 def path_text(path: str | PurePath) -> str:
-    """Return a path as a text that GDAL knows.
+    """Return a path as the text that GDAL opens.
 
     GDAL's own file systems have slashes on Windows too, where a ``Path`` has turned them.
 

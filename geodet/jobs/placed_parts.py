@@ -50,7 +50,7 @@ _MAGIC, _LENGTH_BYTES = b"PAR1", 4
 
 @dataclass(frozen=True, slots=True)
 class PartNotes:
-    """What a part says of how it was made."""
+    """The metadata of a part: how it was made."""
 
     salt: str
     """Salt of the identifiers, see :func:`geodet.vector.frames.object_ids`."""

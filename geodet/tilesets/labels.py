@@ -343,4 +343,4 @@ def join_path(folder: Path, path: str | PurePosixPath) -> Path:
     parts = PurePosixPath(posixpath.normpath(path)).parts
     while parts[:1] == ("..",) and folder.name not in ("", ".."):
         folder, parts = folder.parent, parts[1:]
-    return folder / str(PurePosixPath(*parts))  # as one, so that Windows sees a drive in it
+    return folder / str(PurePosixPath(*parts))  # as one text: a drive alone is no root on Windows

@@ -192,7 +192,7 @@ class FileGdbWriter(GdalCopyWriter):
 
 
 def _check_length(part: Path) -> None:
-    """Check that a file of a Shapefile is as long as its header says: readers fill up what is lost.
+    """Check that a file of a Shapefile has the length in its header: readers fill up what is lost.
 
     Raises:
         OSError: It is shorter, or has no header.

@@ -14,7 +14,7 @@ from geodet.vector.attribute_tables import write_polygon_table
 @pytest.mark.parametrize("suffix", [".fgb", ".geojson", ".gpkg"])
 @pytest.mark.parametrize("missing", [2, 100, 1000])
 def test_a_full_disk_is_noticed_and_keeps_the_old_file(tmp_path, suffix, missing):
-    """GDAL says nothing where only the last buffer of a file is lost."""
+    """GDAL reports no error where only the last buffer of a file is lost."""
     path, corner = tmp_path / f"counts{suffix}", np.arange(200.0)
     squares = shapely.box(corner, corner, corner + 1, corner + 1)
     table = pd.DataFrame({"objects": np.arange(200), "name": "a field"})
