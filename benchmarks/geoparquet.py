@@ -25,6 +25,7 @@ from rich.table import Table
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
+from geodet.vector.rows import VectorLayer
 from geodet.vector.write_detections import open_writer
 
 _FORMATS = {"geoparquet": "a file", "parquet-quadkeys": "a folder by quadkey"}
@@ -53,9 +54,8 @@ def _measure(count: int, format: str) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ("a.parquet" if format == "geoparquet" else "found")
         started = time.process_time()
-        with open_writer(
-            path, ("tree",), crs=_SCENE.crs, metadata={}, format=format, salt="m"
-        ) as writer:
+        layer = VectorLayer(classes=("tree",), crs=_SCENE.crs, salt="m")
+        with open_writer(path, layer, format=format) as writer:
             for start in range(0, count, _PART):
                 low = random.uniform(0, (_SIDE - 20, _SIDE / count * _PART - 20), (_PART, 2))
                 low[:, 1] += start / count * _SIDE

@@ -27,6 +27,7 @@ from rich.table import Table
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
+from geodet.vector.rows import VectorLayer
 from geodet.vector.write_detections import open_writer
 
 _CLASSES = ("tree", "palm")
@@ -68,8 +69,8 @@ def _scatter(count: int, size: int) -> Iterator[SceneDetections]:
 
 
 def _write(path: Path, parts: list[SceneDetections]) -> None:
-    crs = _GEOBOX.crs
-    with open_writer(path, _CLASSES, crs=crs, metadata={}, overwrite=True) as writer:
+    layer = VectorLayer(classes=_CLASSES, crs=_GEOBOX.crs)
+    with open_writer(path, layer, overwrite=True) as writer:
         for part in parts:
             writer.write(part)
 

@@ -266,7 +266,7 @@ class _Run:
     def _to_lines(self, run: LayerRun) -> Callable[[SceneDetections], None]:
         if self.stream is None:
             return _write_nothing
-        return lines_on_stdout(run, self.stream, self.options.geometry)
+        return lines_on_stdout(run, self.stream)
 
 
 def _discard(output: Path, *, quiet: bool) -> None:

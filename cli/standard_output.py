@@ -14,7 +14,6 @@ import typer
 if TYPE_CHECKING:
     from geodet.detection.layer_run import LayerRun
     from geodet.geometry.scene_detections import SceneDetections
-    from geodet.vector.formats import Geometry
 
 __all__ = ["is_stuck", "lines_on_stdout", "split_outputs"]
 
@@ -58,9 +57,7 @@ def _check_standard_output(
         raise typer.BadParameter("needs a file besides -o -", param_hint=option)
 
 
-def lines_on_stdout(
-    run: LayerRun, stream: TextIO, geometry: Geometry
-) -> Callable[[SceneDetections], None]:
+def lines_on_stdout(run: LayerRun, stream: TextIO) -> Callable[[SceneDetections], None]:
     """Return a function that writes detections as lines.
 
     Where the reader has closed the pipe, as ``head`` does, the command ends without a message.
@@ -68,12 +65,10 @@ def lines_on_stdout(
     Args:
         run: The detection.
         stream: Standard output as it was before a progress bar took it.
-        geometry: ``box`` or ``centroid``.
     """
     from geodet.vector.geojson_stream import GeoJsonStream
 
-    place = run.crs, geometry, run.photographs
-    lines = GeoJsonStream(stream, run.classes, *place, oriented=run.oriented)
+    lines = GeoJsonStream(stream, run.layer)
 
     def write(part: SceneDetections) -> None:
         try:

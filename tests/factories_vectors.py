@@ -24,6 +24,7 @@ NORTH_UP = Affine(0.5, 0, 600000, 0, -0.5, 4000000)
 FIELDS = ["label", "score", "scene", "x1_px", "y1_px", "x2_px", "y2_px", "area_m2"]
 TYPES = ["OFTString", "OFTReal", "OFTString", *["OFTReal"] * 5]
 CLASSES = ("tree", "palm")
+HOW = {"overwrite", "append", "format"}
 
 
 def found(count=3, seed=0):
@@ -38,13 +39,18 @@ def part(detections=None, *, crs=UTM, transform=NORTH_UP, scene="a.tif"):
     return SceneDetections(scene, GeoBox(1000, 1000, transform, crs), detections)
 
 
-def layer_of(path, *, classes=CLASSES, crs=UTM, metadata=None, geometry="box"):
-    return VectorLayer(path, classes, crs, metadata or {}, geometry)
+def layer_of(crs=UTM, classes=CLASSES, **about):
+    return VectorLayer(classes=classes, crs=crs, **about)
+
+
+def open_layer(path, crs=UTM, classes=CLASSES, **options):
+    """Open a writer; the options are its own, and properties of the layer."""
+    how = {name: options.pop(name) for name in HOW & options.keys()}
+    return open_writer(path, layer_of(crs, classes, **options), **how)
 
 
 def write_layer(path, parts, classes=CLASSES, **options):
-    options = {"metadata": {}, **options}
-    with open_writer(path, classes, crs=common_crs(parts), **options) as writer:
+    with open_layer(path, common_crs(parts), classes, **options) as writer:
         for one in parts:
             writer.write(one)
     return path
@@ -57,9 +63,7 @@ def write(path, *parts, **options):
 def write_searched(path, scene, ground, model="m", appending=None):
     """Write or append three objects of a scene, and the ground that a model has searched in it."""
     appending = appending or Appending(scenes=(scene,))
-    about = {"model_sha256": model}
-    how = {"crs": UTM, "metadata": about, "append": True, "appending": appending}
-    with open_writer(path, CLASSES, **how) as writer:
+    with open_layer(path, metadata={"model_sha256": model}, append=appending) as writer:
         writer.write(part(found(3), scene=scene))
         searched = SearchedScenes({scene: ground}, {scene: ground}, {})
         writer.annotate({EXAMINED: ground.wkt, "model": "tiny"}, searched)

@@ -195,7 +195,7 @@ def detect(
     )
     with showing_progress(progress) as show:
         run = _begin(scenes, model, output, show, keywords)
-        return to_run_frame(run, geometry, show)
+        return to_run_frame(run, show)
 
 
 def iter_detect(
@@ -241,15 +241,7 @@ def iter_detect(
         with closing(iter(run)) as parts:
             for part in parts:
                 if len(part.detections):
-                    yield to_table(
-                        part,
-                        run.classes,
-                        crs=run.crs,
-                        geometry=chosen["geometry"],
-                        salt=run.salt,
-                        photographs=run.photographs,
-                        oriented=run.oriented,
-                    )
+                    yield to_table(part, run.layer)
         if isinstance(show, DetectBar):
             show.finish(sum(run.report.labels.values()))
 

@@ -224,4 +224,4 @@ def merge(
             allow_missing=allow_missing,
             progress=show,
         )
-        return to_run_frame(run, geometry, show)
+        return to_run_frame(run, show)

@@ -47,7 +47,7 @@ from geodet.raster.chip import Chip
 from geodet.vector.examined_ground import ExaminedGround
 from geodet.vector.images_layer import ImageCounts, write_image_counts
 from geodet.vector.provenance import EXAMINED
-from geodet.vector.rows import Appending
+from geodet.vector.rows import Appending, VectorLayer
 from geodet.vector.stored_styles import write_style
 
 __all__ = ["LayerRun"]
@@ -77,22 +77,20 @@ class LayerRun(ABC):
         self._plan, self._predictor = prepared.plan, prepared.predictor
         self._opened, self._watch = prepared.opened, prepared.watch
         model, config = prepared.model, prepared.config
-        self.classes = model.description.classes
-        """Names of the classes, by label."""
-        self.oriented = model.description.architecture.boxes == "oriented"
-        """Whether the boxes stand at any angle."""
-        self.crs = self._plan.crs
-        """CRS of the layer: that of the first scene."""
-        self.photographs = self._plan.photographs
-        """The scenes, where they are photographs of one layer; else None."""
-        self.provenance = describe_run(model, config, self._predictor)
-        """The software, model and settings that make the detections, by title."""
-        self.salt = salt_of(model, config)
-        """A text that is the same for the same model and settings, for stable identifiers."""
+        self.layer = VectorLayer(
+            classes=model.description.classes,
+            crs=self._plan.crs,
+            metadata=describe_run(model, config, self._predictor),
+            geometry=options.geometry,
+            photographs=self._plan.photographs,
+            salt=salt_of(model, config),
+            oriented=model.description.architecture.boxes == "oriented",
+        )
+        """Properties of the layer, in the CRS of the first scene."""
         self.report = DetectReport(
             outputs=self._outputs,
             detections={scene.name: 0 for scene in self._plan.scenes},
-            labels=dict.fromkeys(self.classes, 0),
+            labels=dict.fromkeys(self.layer.classes, 0),
             device=str(self._predictor.device),
             precision=self._predictor.precision,
             scenes=list(self._plan.records),
@@ -113,7 +111,7 @@ class LayerRun(ABC):
 
     def _to_ground(self, shape: shapely.Geometry) -> ExaminedGround:
         place = self._outputs[0] if self._outputs else Path(self._plan.scenes[0].path)
-        return ExaminedGround(place, shape, self.crs)
+        return ExaminedGround(place, shape, self.layer.crs)
 
     def end_with(self, step: Callable[[], None]) -> None:
         """Add a step that runs last, when the outputs are complete and no scene has failed.
@@ -151,7 +149,7 @@ class LayerRun(ABC):
         """
         previews = RunPreviews(self._options, self._plan, self._opened, self._prepared.config)
         joins_scenes = not any(map(is_per_scene, self._outputs))
-        about = self._plan, self.classes, self.report
+        about = self._plan, self.layer.classes, self.report
         page = RunPage(*about, is_counted_once=joins_scenes) if self._options.report else None
         with ExitStack() as stack:
             stack.enter_context(self._prepared.warnings)
@@ -219,7 +217,7 @@ class LayerRun(ABC):
     ) -> RunOutputs:
         threshold = self._predictor.iou_threshold
         # Approximate places do not tell whether two photographs show one object.
-        is_exact = self.photographs is None
+        is_exact = self.layer.photographs is None
         appending = Appending(
             run="" if journal is None else journal.run,
             scenes=tuple(scene.name for scene in self._plan.scenes),
@@ -228,30 +226,10 @@ class LayerRun(ABC):
         )
 
         def for_scenes(output: Path) -> SceneFilesWriter:
-            layer = self.classes, self.provenance, self._options, appending
-            return SceneFilesWriter(
-                output,
-                self._plan,
-                *layer,
-                loop,
-                before,
-                salt=self.salt,
-                oriented=self.oriented,
-            )
+            how = self._options, appending, loop, before
+            return SceneFilesWriter(output, self._plan, self.layer, *how)
 
-        return RunOutputs(
-            self._outputs,
-            self.classes,
-            self.crs,
-            self.provenance,
-            self._options,
-            appending,
-            for_scenes,
-            self.salt,
-            before,
-            self.photographs,
-            oriented=self.oriented,
-        )
+        return RunOutputs(self._outputs, self.layer, self._options, appending, for_scenes, before)
 
     def _commit(self, files: RunOutputs, loop: SceneLoop) -> None:
         """Complete the outputs, and note which are complete and which ground was examined."""
@@ -269,7 +247,7 @@ class LayerRun(ABC):
         if preview := self._options.preview:
             overwrite = self._options.overwrite or before.includes(Path(preview))
             with self._watch.measure("preview"):
-                previews.draw(self.classes, loop.failed, overwrite=overwrite)
+                previews.draw(self.layer.classes, loop.failed, overwrite=overwrite)
         self._write_styles()
         self._finish(loop)
         if page is not None:
@@ -292,9 +270,9 @@ class LayerRun(ABC):
     def _count(self, part: SceneDetections) -> None:
         self.report.detections[part.scene] += len(part.detections)
         self._records[part.scene].detections += len(part.detections)
-        counts = np.bincount(part.detections.labels, minlength=len(self.classes))
+        counts = np.bincount(part.detections.labels, minlength=len(self.layer.classes))
         self._counts[part.scene] = self._counts.get(part.scene, 0) + counts
-        for name, count in zip(self.classes, counts.tolist(), strict=True):
+        for name, count in zip(self.layer.classes, counts.tolist(), strict=True):
             self.report.labels[name] += count
 
     def _write_counts(self, loop: SceneLoop) -> None:
@@ -307,13 +285,13 @@ class LayerRun(ABC):
                 or georeferenced_image(scene.name, scene.geobox)
                 for scene in self._plan.scenes
             }
-            found = ImageCounts.of(self.classes, images, counts)
+            found = ImageCounts.of(self.layer.classes, images, counts)
             write_image_counts(self._options.image_counts, found)
 
     def _write_styles(self) -> None:
         """Write the styles that QGIS looks for beside files that cannot hold one."""
         for output in styled_outputs(self.report.outputs, self._options):
-            write_style(output, self.classes, geometry=self._options.geometry)
+            write_style(output, self.layer.classes, geometry=self._options.geometry)
 
     def _write_page(self, page: RunPage, previews: RunPreviews, loop: SceneLoop) -> None:
         def read(scene: PlannedScene, side: int) -> Chip:
@@ -327,7 +305,7 @@ class LayerRun(ABC):
             skipped=loop.not_examined,
             data_areas=loop.data_areas,
             warnings=self._prepared.warnings.texts,
-            about=self.provenance,
+            about=self.layer.metadata,
             command=self._options.command,
         )
 

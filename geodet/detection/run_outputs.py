@@ -9,17 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pyproj import CRS
-
 from geodet.detection.detect_options import DetectOptions, may_replace
 from geodet.detection.scene_files import is_per_scene
 from geodet.detection.scene_files_writer import SceneFilesWriter
 from geodet.detection.written_files import WrittenFiles
 from geodet.errors import OutputError
 from geodet.geometry.scene_detections import SceneDetections
-from geodet.photographs.photograph import Photographs
 from geodet.vector.not_examined import SkippedArea
-from geodet.vector.rows import Appending
+from geodet.vector.rows import Appending, VectorLayer
 from geodet.vector.searched_scenes import SearchedScenes
 from geodet.vector.write_detections import open_writer
 from geodet.vector.writer import DetectionWriter
@@ -37,16 +34,11 @@ class RunOutputs:
 
     Args:
         outputs: The files; may be empty.
-        classes: Names of the classes, by label.
-        crs: CRS of the layer.
-        metadata: Texts on how the layer was made.
+        layer: Properties of their layer.
         options: Formats, and whether files are replaced or appended to.
         appending: Which rows are appended.
         for_scenes: Opens the files of an output that is a pattern.
-        salt: The model and the settings, as a text, for identifiers.
         before: What the run has written before it was interrupted.
-        photographs: The scenes, where they are photographs of one layer.
-        oriented: Whether the boxes stand at any angle.
 
     Raises:
         OutputError: One of the outputs cannot be begun.
@@ -55,17 +47,11 @@ class RunOutputs:
     def __init__(
         self,
         outputs: Sequence[Path],
-        classes: Sequence[str],
-        crs: CRS | None,
-        metadata: Mapping[str, str],
+        layer: VectorLayer,
         options: DetectOptions,
         appending: Appending,
         for_scenes: Callable[[Path], SceneFilesWriter],
-        salt: str,
         before: WrittenFiles,
-        photographs: Photographs | None = None,
-        *,
-        oriented: bool = False,
     ) -> None:
         self.written: list[Path] = []
         """Outputs that are complete."""
@@ -80,17 +66,10 @@ class RunOutputs:
                     continue
                 self._writers[output] = open_writer(
                     output,
-                    classes,
-                    crs=crs,
-                    metadata=metadata,
+                    layer,
                     overwrite=may_replace(output, options, before),
-                    append=options.append,
-                    appending=appending,
-                    geometry=options.geometry,
+                    append=appending if options.append else None,
                     format=options.format,
-                    salt=salt,
-                    photographs=photographs,
-                    oriented=oriented,
                 )
             begun.pop_all()
 

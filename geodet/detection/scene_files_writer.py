@@ -16,7 +16,7 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.raster.scene_names import name_files
 from geodet.vector.not_examined import SkippedArea
-from geodet.vector.rows import Appending
+from geodet.vector.rows import Appending, VectorLayer
 from geodet.vector.searched_scenes import SearchedScenes
 from geodet.vector.write_detections import open_writer
 from geodet.vector.writer import DetectionWriter
@@ -30,37 +30,29 @@ class SceneFilesWriter:
     Args:
         output: The pattern of the files.
         plan: The scenes.
-        classes: Names of the classes, by label.
-        metadata: Texts on how the files are made.
+        layer: Properties of their layers, apart from the CRS.
         options: Formats, and whether files are replaced or appended to.
         appending: Which rows are appended.
         loop: Source of the detections; it names the scenes that could not be read.
         before: What the run has written before it was interrupted.
-        salt: The model and the settings, as a text, for identifiers.
-        oriented: Whether the boxes stand at any angle.
     """
 
     def __init__(
         self,
         output: Path,
         plan: DetectionPlan,
-        classes: Sequence[str],
-        metadata: Mapping[str, str],
+        layer: VectorLayer,
         options: DetectOptions,
         appending: Appending,
         loop: SceneLoop,
         before: WrittenFiles,
-        *,
-        salt: str,
-        oriented: bool = False,
     ) -> None:
         stems = name_files([record.scene for record in plan.records])
         self._files = {one.name: file_of_scene(output, stems[one.name]) for one in plan.scenes}
         self._plan = plan
         self._scenes = {scene.name: scene for scene in plan.scenes}
-        self._classes, self._metadata, self._options = classes, metadata, options
+        self._layer, self._options = layer, options
         self._appending, self._loop, self._before = appending, loop, before
-        self._salt, self._oriented = salt, oriented
         self._current: tuple[PlannedScene, DetectionWriter] | None = None
         self.written: dict[str, Path] = {}
         """The complete files, by scene."""
@@ -103,18 +95,13 @@ class SceneFilesWriter:
 
     def _begin(self, scene: PlannedScene) -> None:
         file, options = self._files[scene.name], self._options
+        appending = replace(self._appending, scenes=(scene.name,))
         writer = open_writer(
             file,
-            self._classes,
-            crs=scene.geobox.crs,
-            metadata=self._metadata,
+            replace(self._layer, crs=scene.geobox.crs),
             overwrite=may_replace(file, options, self._before),
-            append=options.append,
-            appending=replace(self._appending, scenes=(scene.name,)),
-            geometry=options.geometry,
+            append=appending if options.append else None,
             format=options.format,
-            salt=self._salt,
-            oriented=self._oriented,
         )
         self._current = scene, writer
 

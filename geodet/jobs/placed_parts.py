@@ -137,7 +137,9 @@ class PlacedParts(BandStore):
         notes, found = self._note(), part.detections
         placed = self._scene.part(found.scaled(*self._scene.scale))
         crs = placed.geobox.crs
-        rows = to_rows(placed, self._classes, crs)
+        about = {**self._origin(band), **notes.metadata, _ABOUT: _describe(part)}
+        layer = VectorLayer(classes=self._classes, crs=crs, metadata=about)
+        rows = to_rows(placed, layer)
         bounds, shapes = rows.bounds, found.shapes
         known = to_arrow(rows, _GEOMETRY)
         columns = {
@@ -154,8 +156,6 @@ class PlacedParts(BandStore):
         low = np.fmin.reduce(bounds, axis=0, initial=np.inf)
         high = np.fmax.reduce(bounds, axis=0, initial=-np.inf)
         extent = np.concatenate([low[:2], high[2:]])
-        about = {**self._origin(band), **notes.metadata, _ABOUT: _describe(part)}
-        layer = VectorLayer(self.folder, self._classes, crs, about)
         order = np.argsort(hilbert_places(bounds, extent), kind="stable")
         table = pyarrow.table(columns).take(pyarrow.array(order))
         stream = pyarrow.BufferOutputStream()

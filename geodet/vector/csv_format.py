@@ -13,7 +13,7 @@ import numpy as np
 from geodet.files.pending import PendingOutput
 from geodet.files.spreadsheet_text import safe_text
 from geodet.geometry.arrays import Floats
-from geodet.vector.rows import TEXTS, Rows, VectorLayer, crs_text
+from geodet.vector.rows import TEXTS, FileLayer, Rows, crs_text
 from geodet.vector.writer import RowWriter
 
 __all__ = ["CsvWriter"]
@@ -22,7 +22,7 @@ __all__ = ["CsvWriter"]
 class CsvWriter(RowWriter):
     """Writes CSV: ``WKT``, the fields, and ``crs``, for which the format has no other place."""
 
-    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+    def __init__(self, output: PendingOutput, layer: FileLayer) -> None:
         super().__init__(output, layer)
         self._crs = "" if layer.crs is None else safe_text(crs_text(layer.crs))
         self._file = self._temporary.open("w", encoding="utf-8", newline="")

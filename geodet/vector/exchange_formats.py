@@ -25,7 +25,7 @@ from geodet.vector.gdal_formats import (
     is_on_earth,
 )
 from geodet.vector.lazy_modules import pyogrio
-from geodet.vector.rows import LAYER, VectorLayer
+from geodet.vector.rows import LAYER, FileLayer
 
 __all__ = [
     "FileGdbWriter",
@@ -150,7 +150,7 @@ class KmlWriter(GeoJsonWriter):
     What crosses the antimeridian is split, as in GeoJSON. There is no place for metadata.
     """
 
-    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+    def __init__(self, output: PendingOutput, layer: FileLayer) -> None:
         if not is_on_earth(layer.crs):
             raise OutputError(
                 f"KML needs longitudes and latitudes, but the layer of {layer.path} is not "
@@ -178,7 +178,7 @@ class FileGdbWriter(GdalCopyWriter):
 
     driver = "OpenFileGDB"
 
-    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+    def __init__(self, output: PendingOutput, layer: FileLayer) -> None:
         super().__init__(output, layer)
         self._target = self._folder / "rows.gdb"  # GDAL looks at the end of the name
 

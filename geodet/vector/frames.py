@@ -12,11 +12,9 @@ from pyproj import CRS
 
 from geodet.geometry.arrays import Floats
 from geodet.geometry.scene_detections import SceneDetections
-from geodet.photographs.photograph import Photographs
 from geodet.vector.arrow_rows import arrow_types, to_arrow
-from geodet.vector.formats import Geometry
 from geodet.vector.lazy_modules import geopandas, pyarrow
-from geodet.vector.rows import ID, crs_text, list_fields, to_rows
+from geodet.vector.rows import ID, VectorLayer, crs_text, to_rows
 
 __all__ = ["object_ids", "to_frame", "to_table"]
 
@@ -56,16 +54,7 @@ def object_ids(part: SceneDetections, classes: Sequence[str], salt: str) -> NDAr
     return _to_hex(_told_apart(hashes, found.boxes))
 
 
-def to_table(
-    part: SceneDetections,
-    classes: Sequence[str],
-    *,
-    crs: CRS | None,
-    geometry: Geometry = "box",
-    salt: str,
-    photographs: Photographs | None = None,
-    oriented: bool = False,
-) -> pyarrow.Table:
+def to_table(part: SceneDetections, layer: VectorLayer) -> pyarrow.Table:
     """Return the detections of a scene as a table of Arrow.
 
     The columns are ``id``, the fields of the output files, and ``geometry`` in WKB, marked as
@@ -73,71 +62,38 @@ def to_table(
 
     Args:
         part: The detections of a scene, or of a part of it.
-        classes: Names of the classes, by label.
-        crs: CRS of the geometry; None: the scene has none.
-        geometry: ``box``, polygons, or ``centroid``, points.
-        salt: As for :func:`object_ids`.
-        photographs: The scenes, where they are photographs: the column ``approximate`` follows.
-        oriented: Whether the boxes stand at any angle, and have the columns of such boxes.
+        layer: Properties of the layer; see :func:`object_ids` for the salt.
 
     Raises:
-        OutputError: A box lies where ``crs`` is not defined.
+        OutputError: A box lies where the CRS of the layer is not defined.
     """
-    rows = to_rows(part, classes, crs, geometry, photographs, oriented=oriented)
-    batch = to_arrow(rows, _GEOMETRY)
-    ids = pyarrow.array(object_ids(part, classes, salt), pyarrow.string())
-    schema = _schema(crs, list_fields(photographs, oriented))
-    return pyarrow.table([ids, *batch.columns], schema=schema)
+    batch = to_arrow(to_rows(part, layer), _GEOMETRY)
+    ids = pyarrow.array(object_ids(part, layer.classes, layer.salt), pyarrow.string())
+    return pyarrow.table([ids, *batch.columns], schema=_schema(layer.crs, layer.fields))
 
 
-def to_frame(
-    parts: Iterable[SceneDetections],
-    classes: Sequence[str],
-    *,
-    crs: CRS | None,
-    geometry: Geometry = "box",
-    salt: str,
-    photographs: Photographs | None = None,
-    oriented: bool = False,
-) -> geopandas.GeoDataFrame:
+def to_frame(parts: Iterable[SceneDetections], layer: VectorLayer) -> geopandas.GeoDataFrame:
     """Return the detections of scenes as one frame of geopandas.
 
     Args:
         parts: The detections of scenes, in any number of parts, also none.
-        classes: Names of the classes, by label.
-        crs: CRS of the frame; None: the scenes have none.
-        geometry: ``box``, polygons, or ``centroid``, points.
-        salt: As for :func:`object_ids`.
-        photographs: As for :func:`to_table`.
-        oriented: As for :func:`to_table`.
+        layer: As for :func:`to_table`.
 
     Returns:
         A frame with the columns of :func:`to_table`, in the order of the parts; without objects it
         is empty and has the same columns and types.
 
     Raises:
-        OutputError: A box lies where ``crs`` is not defined.
+        OutputError: A box lies where the CRS of the layer is not defined.
     """
-    tables = [
-        to_table(
-            part,
-            classes,
-            crs=crs,
-            geometry=geometry,
-            salt=salt,
-            photographs=photographs,
-            oriented=oriented,
-        )
-        for part in parts
-        if len(part.detections)
-    ]
-    empty = _schema(crs, list_fields(photographs, oriented)).empty_table()
+    tables = [to_table(part, layer) for part in parts if len(part.detections)]
+    empty = _schema(layer.crs, layer.fields).empty_table()
     table = pyarrow.concat_tables(tables) if tables else empty
     frame = geopandas.GeoDataFrame.from_arrow(table)
-    if crs is None:
+    if layer.crs is None:
         return frame
     # By its code, if it has one: users who print the CRS expect EPSG:32633, not its WKT.
-    return frame.set_crs(CRS.from_user_input(crs_text(crs)), allow_override=True)
+    return frame.set_crs(CRS.from_user_input(crs_text(layer.crs)), allow_override=True)
 
 
 def _hash_of_texts(*texts: str) -> int:

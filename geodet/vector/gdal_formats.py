@@ -17,7 +17,7 @@ from geodet.files.pending import PendingOutput
 from geodet.vector.gdal_errors import raising_gdal_errors
 from geodet.vector.layer_table import open_table
 from geodet.vector.lazy_modules import pyogrio
-from geodet.vector.rows import LAYER, Rows, VectorLayer, crs_text
+from geodet.vector.rows import LAYER, FileLayer, Rows, crs_text
 from geodet.vector.writer import RowWriter, raising_os_errors
 
 __all__ = [
@@ -38,7 +38,7 @@ class GdalCopyWriter(RowWriter):
     driver: ClassVar[str]
     """GDAL's name of the format."""
 
-    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+    def __init__(self, output: PendingOutput, layer: FileLayer) -> None:
         super().__init__(output, layer)
         self._folder = make_private_folder(layer.path)
         self._rows = self._folder / "rows.gpkg"
@@ -105,7 +105,7 @@ class FlatGeobufWriter(GdalCopyWriter):
 
     driver = "FlatGeobuf"
 
-    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+    def __init__(self, output: PendingOutput, layer: FileLayer) -> None:
         super().__init__(output, layer)
         self._target = self._folder / "rows.fgb"  # of another extension GDAL makes a folder
 
@@ -129,7 +129,7 @@ class GeoJsonWriter(GdalCopyWriter):
 
     driver = "GeoJSON"
 
-    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+    def __init__(self, output: PendingOutput, layer: FileLayer) -> None:
         if not is_on_earth(layer.crs):
             _logger.warning(
                 "%s is not in degrees: readers of GeoJSON will misplace it; write a .gpkg",

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TextIO
 
 import numpy as np
 import shapely
-from pyproj import CRS
 from shapely.geometry.polygon import orient
 
 from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import WGS_84
 from geodet.geometry.scene_detections import SceneDetections
-from geodet.photographs.photograph import Photographs
-from geodet.vector.formats import Geometry
 from geodet.vector.gdal_formats import is_on_earth
-from geodet.vector.rows import Rows, iter_slices, to_rows
+from geodet.vector.rows import Rows, VectorLayer, iter_slices, to_rows
 
 __all__ = ["GeoJsonStream"]
 
@@ -34,27 +32,13 @@ class GeoJsonStream:
 
     Args:
         stream: Written and flushed with each part.
-        classes: Names of the classes, by label.
-        crs: CRS of the run: that of the first scene.
-        geometry: ``box``, polygons, or ``centroid``, points.
-        photographs: The scenes, where they are photographs.
-        oriented: Whether the boxes stand at any angle.
+        layer: Properties of the layer, whose CRS is that of the first scene.
     """
 
-    def __init__(
-        self,
-        stream: TextIO,
-        classes: Sequence[str],
-        crs: CRS | None,
-        geometry: Geometry = "box",
-        photographs: Photographs | None = None,
-        *,
-        oriented: bool = False,
-    ) -> None:
-        self._stream, self._classes, self._geometry = stream, tuple(classes), geometry
-        self._photographs, self._oriented = photographs, oriented
-        self._is_on_earth = is_on_earth(crs)
-        self._crs = WGS_84 if self._is_on_earth else crs
+    def __init__(self, stream: TextIO, layer: VectorLayer) -> None:
+        self._stream = stream
+        self._is_on_earth = is_on_earth(layer.crs)
+        self._layer = replace(layer, crs=WGS_84) if self._is_on_earth else layer
 
     def write(self, part: SceneDetections) -> None:
         """Write the detections of a scene, or of a part of it.
@@ -64,14 +48,7 @@ class GeoJsonStream:
             OSError: The stream is closed or full.
         """
         for few in iter_slices(part, _ROWS_AT_ONCE):
-            rows = to_rows(
-                few,
-                self._classes,
-                self._crs,
-                self._geometry,
-                self._photographs,
-                oriented=self._oriented,
-            )
+            rows = to_rows(few, self._layer)
             self._stream.writelines(f"{line}\n" for line in self._iter_lines(rows))
         self._stream.flush()
 

@@ -23,7 +23,7 @@ from geodet.vector.geopackage_scenes import HeldScenes
 from geodet.vector.images_append import append_images, extend_bounds
 from geodet.vector.not_examined import NOT_EXAMINED
 from geodet.vector.provenance import EXAMINED, LEFT_OUT
-from geodet.vector.rows import LAYER, VectorLayer
+from geodet.vector.rows import LAYER, FileLayer
 from geodet.vector.stored_rows import add_geometry_functions, iter_stored_pairs
 from geodet.vector.stored_styles import add_style
 
@@ -36,7 +36,7 @@ _ALL = "1"
 _MOST_NAMED = 3
 
 
-def append_rows(layer: VectorLayer, rows: Path, scenes: Sequence[str]) -> None:
+def append_rows(layer: FileLayer, rows: Path, scenes: Sequence[str]) -> None:
     """Add rows to a GeoPackage in one transaction, without duplicates of rows that it holds.
 
     Args:
@@ -72,7 +72,7 @@ def append_rows(layer: VectorLayer, rows: Path, scenes: Sequence[str]) -> None:
         )
 
 
-def check_scenes(layer: VectorLayer) -> None:
+def check_scenes(layer: FileLayer) -> None:
     """Check that a GeoPackage holds no rows of the scenes to come, or that they may be replaced.
 
     Warns of the scenes around those that are replaced, which may lose objects by it.
@@ -128,7 +128,7 @@ def _transaction(database: sqlite3.Connection, path: Path) -> Iterator[None]:
 
 
 def _replace_or_refuse(
-    database: sqlite3.Connection, layer: VectorLayer, known: LayerMetadata, scenes: Iterable[str]
+    database: sqlite3.Connection, layer: FileLayer, known: LayerMetadata, scenes: Iterable[str]
 ) -> dict[str, shapely.Geometry]:
     """Remove the rows of scenes that come again, or refuse the scenes.
 
@@ -163,7 +163,7 @@ def _replace_or_refuse(
 
 
 def _remove_left_out(
-    database: sqlite3.Connection, layer: VectorLayer, known: LayerMetadata, scenes: Iterable[str]
+    database: sqlite3.Connection, layer: FileLayer, known: LayerMetadata, scenes: Iterable[str]
 ) -> None:
     """Remove the areas of scenes that the same model left out before, also of those without rows.
 
@@ -175,7 +175,7 @@ def _remove_left_out(
         database.executemany(remove, [(scene,) for scene in scenes])
 
 
-def _warn_of_scenes_around(layer: VectorLayer, scenes: HeldScenes, replaced: Sequence[str]) -> None:
+def _warn_of_scenes_around(layer: FileLayer, scenes: HeldScenes, replaced: Sequence[str]) -> None:
     """Warn of scenes that lack objects which rows that are to be replaced show as well."""
     assert layer.append is not None
     names = _join_names(replaced)
@@ -199,7 +199,7 @@ def _warn_of_scenes_around(layer: VectorLayer, scenes: HeldScenes, replaced: Seq
 
 
 def _list_new(
-    layer: VectorLayer, known: LayerMetadata, scenes: Iterable[str], held: Sequence[str]
+    layer: FileLayer, known: LayerMetadata, scenes: Iterable[str], held: Sequence[str]
 ) -> list[str]:
     """List the scenes of which the file neither has rows nor knows that they were searched."""
     there = HeldScenes(known, layer.model)
@@ -216,7 +216,7 @@ def _has_table(database: sqlite3.Connection, name: str) -> bool:
 
 
 def _held(
-    database: sqlite3.Connection, layer: VectorLayer, known: LayerMetadata, scenes: Iterable[str]
+    database: sqlite3.Connection, layer: FileLayer, known: LayerMetadata, scenes: Iterable[str]
 ) -> list[str]:
     """List those of the scenes of which the file has rows of the same model."""
     rule = _rows_of_model(database, layer, known)
@@ -225,7 +225,7 @@ def _held(
     return [name for name in scenes if name in there]
 
 
-def _refuse(layer: VectorLayer, held: list[str]) -> None:
+def _refuse(layer: FileLayer, held: list[str]) -> None:
     if held:
         others = f" and of {len(held) - 1} more scenes" if len(held) > 1 else ""
         raise OutputError(
@@ -236,7 +236,7 @@ def _refuse(layer: VectorLayer, held: list[str]) -> None:
         )
 
 
-def _rows_of_model(database: sqlite3.Connection, layer: VectorLayer, known: LayerMetadata) -> str:
+def _rows_of_model(database: sqlite3.Connection, layer: FileLayer, known: LayerMetadata) -> str:
     """Return SQL that says which rows ``e`` of the file are of the model of the new rows.
 
     A file that names no model is taken to be of the same. One of several knows the rows of each:
@@ -251,7 +251,7 @@ def _rows_of_model(database: sqlite3.Connection, layer: VectorLayer, known: Laye
 
 
 def _drop_duplicates(
-    database: sqlite3.Connection, layer: VectorLayer, known: LayerMetadata
+    database: sqlite3.Connection, layer: FileLayer, known: LayerMetadata
 ) -> tuple[int, int]:
     """Remove duplicates from the new rows and from the file; return how many of each."""
     assert layer.append is not None
@@ -275,7 +275,7 @@ def _as_parameters(ids: Ints) -> Iterator[tuple[int]]:
     return ((number,) for number in ids.tolist())
 
 
-def _insert(database: sqlite3.Connection, layer: VectorLayer) -> None:
+def _insert(database: sqlite3.Connection, layer: FileLayer) -> None:
     """Add the new rows that are not dropped, in their order, and extend the layer's bounds."""
     names = ", ".join(layer.fields)
     column, shape = _geometry_column(database), "geom"
@@ -294,7 +294,7 @@ def _insert(database: sqlite3.Connection, layer: VectorLayer) -> None:
 
 def _store_metadata(
     database: sqlite3.Connection,
-    layer: VectorLayer,
+    layer: FileLayer,
     known: LayerMetadata,
     before: int,
     removed: Mapping[str, shapely.Geometry],

@@ -21,7 +21,7 @@ from geodet.vector.images_layer import add_images, write_images
 from geodet.vector.layer_table import open_table
 from geodet.vector.not_examined import add_not_examined, write_not_examined
 from geodet.vector.oriented_fields import ORIENTED_FIELDS
-from geodet.vector.rows import APPROXIMATE, FIELDS, LAYER, TEXTS, Rows, VectorLayer
+from geodet.vector.rows import APPROXIMATE, FIELDS, LAYER, TEXTS, FileLayer, Rows
 from geodet.vector.stored_styles import add_style
 from geodet.vector.writer import RowWriter, raising_os_errors
 
@@ -61,7 +61,7 @@ class _TableWriter(RowWriter):
 class GeoPackageWriter(_TableWriter):
     """Writes a GeoPackage."""
 
-    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+    def __init__(self, output: PendingOutput, layer: FileLayer) -> None:
         super().__init__(output, layer)
         with raising_os_errors():
             self._table = open_table(self._temporary, layer)
@@ -104,7 +104,7 @@ class GeoPackageWriter(_TableWriter):
 class GeoPackageAppender(_TableWriter):
     """Collects rows, and adds them to a GeoPackage that exists when all are there."""
 
-    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+    def __init__(self, output: PendingOutput, layer: FileLayer) -> None:
         super().__init__(output, layer)
         with raising_os_errors():
             _check_same(check_appendable(layer.path), layer)
@@ -201,7 +201,7 @@ def _read_crs(database: sqlite3.Connection, srs_id: int) -> CRS | None:
     return CRS.from_user_input(code if values["organization"].upper() == "EPSG" else text)
 
 
-def _check_same(stored: StoredLayer, layer: VectorLayer) -> None:
+def _check_same(stored: StoredLayer, layer: FileLayer) -> None:
     """Check that new rows have the CRS and the geometry of those in the file.
 
     Raises:

@@ -15,7 +15,7 @@ from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.arrow_rows import arrow_types, to_arrow
 from geodet.vector.frames import object_ids
 from geodet.vector.lazy_modules import parquet, pyarrow
-from geodet.vector.rows import ID, Rows, VectorLayer
+from geodet.vector.rows import ID, FileLayer, Rows, VectorLayer
 from geodet.vector.spooled_rows import BBOX, SIDES, SpooledRows, bbox_column, iter_sorted
 from geodet.vector.writer import RowWriter
 
@@ -36,7 +36,7 @@ _GEOMETRY = "geometry"
 class SpoolingWriter(RowWriter):
     """Collects rows with identifiers and bounds in a temporary file, to sort them at the end."""
 
-    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+    def __init__(self, output: PendingOutput, layer: FileLayer) -> None:
         super().__init__(output, layer)
         path = self._temporary.with_name("rows.arrow")
         self._rows = SpooledRows(path, _schema(layer))

@@ -16,7 +16,7 @@ from geodet.geometry.geobox import WGS_84
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.geoparquet import SpoolingWriter, write_geoparquet
 from geodet.vector.lazy_modules import pyarrow
-from geodet.vector.rows import Rows, VectorLayer
+from geodet.vector.rows import FileLayer, Rows
 from geodet.vector.spooled_rows import SpooledRows, sides_of, split_spooled
 
 __all__ = ["QuadkeyDatasetWriter", "SceneDatasetWriter", "list_cells"]
@@ -32,7 +32,7 @@ _UNSAFE = re.compile(r"[^\w.\-]")
 class SceneDatasetWriter(SpoolingWriter):
     """Writes a GeoParquet file for each scene that has objects: ``scene-NAME.parquet``."""
 
-    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+    def __init__(self, output: PendingOutput, layer: FileLayer) -> None:
         super().__init__(output, layer)
         self._scene = ""
         self._ended: dict[str, SpooledRows] = {}
@@ -74,7 +74,7 @@ class QuadkeyDatasetWriter(SpoolingWriter):
         https://learn.microsoft.com/bingmaps/articles/bing-maps-tile-system
     """
 
-    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+    def __init__(self, output: PendingOutput, layer: FileLayer) -> None:
         if layer.crs is None or layer.crs.geodetic_crs is None:
             raise OutputError(
                 f"{layer.path} is not georeferenced, so it has no quadkeys",

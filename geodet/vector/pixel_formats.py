@@ -17,7 +17,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.geometry.written_scores import written_scores
 from geodet.vector.formats import YOLO_ABOUT, YOLO_CLASSES, YOLO_FILES
-from geodet.vector.rows import VectorLayer, iter_slices
+from geodet.vector.rows import FileLayer, iter_slices
 from geodet.vector.writer import ROWS_AT_ONCE, DetectionWriter
 
 __all__ = ["CocoWriter", "YoloWriter", "check_yolo_names"]
@@ -30,7 +30,7 @@ class CocoWriter(DetectionWriter):
     classes. Two keys that COCO does not have, ``file_name`` and ``category``, name them.
     """
 
-    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+    def __init__(self, output: PendingOutput, layer: FileLayer) -> None:
         super().__init__(output, layer)
         self._numbers: dict[tuple[str, GeoBox], int] = {}  # scenes of two folders may share a name
         self._file = self._temporary.open("w", encoding="utf-8")
@@ -80,7 +80,7 @@ class YoloWriter(DetectionWriter):
     ``overwrite`` removes no other one.
     """
 
-    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+    def __init__(self, output: PendingOutput, layer: FileLayer) -> None:
         super().__init__(output, layer)
         self._known: dict[str, tuple[str, GeoBox]] = {}
         self._name = ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,11 +33,11 @@ __all__ = [
     "PIXEL_SIDES",
     "TEXTS",
     "Appending",
+    "FileLayer",
     "Rows",
     "VectorLayer",
     "crs_text",
     "iter_slices",
-    "list_fields",
     "to_rows",
     "warn_of_transformation",
 ]
@@ -60,22 +61,18 @@ class Appending:
     """Returns which boxes are duplicates, of the new ones and of those in the file; None: none."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VectorLayer:
-    """Properties of a layer that a writer needs before the first detection."""
+    """Properties of a layer, wherever it is written."""
 
-    path: Path
-    """The output."""
-    classes: tuple[str, ...]
+    classes: Sequence[str]
     """Names of the classes, by label."""
     crs: CRS | None
     """CRS of the coordinates."""
-    metadata: Mapping[str, str]
-    """Texts on how the layer was made."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Texts on how the layer was made, kept where the format has a place for them."""
     geometry: Geometry = "box"
     """``box``, polygons, or ``centroid``, points."""
-    append: Appending | None = None
-    """Options of appending to ``path``, if it exists; None: it is replaced."""
     photographs: Photographs | None = None
     """The scenes, where they are photographs, whose objects have approximate places or none."""
     salt: str = ""
@@ -83,8 +80,6 @@ class VectorLayer:
     :func:`geodet.vector.frames.object_ids`."""
     oriented: bool = False
     """Whether the boxes stand at any angle."""
-    searched: SearchedScenes | None = None
-    """The outcome for each scene, for a file to which others are added; None: unknown."""
 
     @property
     def model(self) -> str:
@@ -99,7 +94,32 @@ class VectorLayer:
     @property
     def fields(self) -> tuple[str, ...]:
         """The columns, in order."""
-        return list_fields(self.photographs, self.oriented)
+        last = () if self.photographs is None else (APPROXIMATE,)
+        return (*FIELDS, *(ORIENTED_FIELDS if self.oriented else ()), *last)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileLayer(VectorLayer):
+    """A layer in a file, with what a writer needs before the first detection."""
+
+    path: Path
+    """The output."""
+    append: Appending | None = None
+    """Options of appending to ``path``, if it exists; None: it is replaced."""
+    searched: SearchedScenes | None = None
+    """The outcome for each scene, for a file to which others are added; None: unknown."""
+
+    @classmethod
+    def of(cls, layer: VectorLayer, path: Path, append: Appending | None = None) -> Self:
+        """Place a layer in a file.
+
+        Args:
+            layer: The layer.
+            path: The output.
+            append: Options of appending to it; None: it is replaced.
+        """
+        same = {one.name: getattr(layer, one.name) for one in dataclass_fields(layer)}
+        return cls(**same, path=path, append=append)
 
 
 def crs_text(crs: CRS) -> str:
@@ -113,17 +133,6 @@ PIXEL_SIDES = ("x1_px", "y1_px", "x2_px", "y2_px")
 FIELDS = ("label", "score", "scene", *PIXEL_SIDES, "area_m2")
 """The columns, in order: float64 except for :data:`TEXTS`."""
 TEXTS = ("label", "scene")
-
-
-def list_fields(photographs: Photographs | None, oriented: bool) -> tuple[str, ...]:
-    """List the columns of a layer, in order.
-
-    Args:
-        photographs: The scenes, where they are photographs.
-        oriented: Whether the boxes stand at any angle.
-    """
-    last = () if photographs is None else (APPROXIMATE,)
-    return (*FIELDS, *(ORIENTED_FIELDS if oriented else ()), *last)
 
 
 ID = "id"
@@ -185,33 +194,23 @@ def iter_slices(part: SceneDetections, size: int) -> Iterator[SceneDetections]:
         yield SceneDetections(part.scene, part.geobox, few)
 
 
-def to_rows(
-    part: SceneDetections,
-    classes: Sequence[str],
-    crs: CRS | None,
-    geometry: Geometry = "box",
-    photographs: Photographs | None = None,
-    *,
-    oriented: bool = False,
-) -> Rows:
+def to_rows(part: SceneDetections, layer: VectorLayer) -> Rows:
     """Compute the rows of detections, in their order.
+
+    The coordinates are those of the four corners, or of the centre of each box. Of photographs they
+    are in WGS 84 where the pose of the camera is known, and NaN where it is not.
 
     Args:
         part: The detections of a scene.
-        classes: Names of the classes, by label.
-        crs: CRS of the coordinates; None: the scene's own.
-        geometry: ``box``, the four corners, or ``centroid``, the centre of each box.
-        photographs: The scenes, where they are photographs: coordinates are in WGS 84 where the
-            pose of the camera is known, and NaN where it is not.
-        oriented: Whether the boxes stand at any angle, and have the columns of such boxes.
+        layer: The layer; without a CRS coordinates are in the scene's own.
 
     Raises:
-        OutputError: A box lies where ``crs`` is not defined.
+        OutputError: A box lies where the CRS of the layer is not defined.
     """
-    if photographs is not None:
-        return _photographed_rows(part, classes, geometry, photographs[part.scene], oriented)
-    found, geobox = part.detections, part.geobox
-    if geometry == "centroid":
+    if layer.photographs is not None:
+        return _photographed_rows(part, layer, layer.photographs[part.scene])
+    found, geobox, crs = part.detections, part.geobox, layer.crs
+    if layer.geometry == "centroid":
         coordinates = geobox.to_world(found.centres[:, None], crs)
     else:
         coordinates = geobox.to_world(found.corners, crs)
@@ -220,31 +219,28 @@ def to_rows(
             f"{part.scene} lies where {crs.name}, the CRS of the output, is not defined",
             hint="write scenes that are far apart to a file each",
         )
-    if geometry == "box":
+    if layer.geometry == "box":
         coordinates = _counter_clockwise(coordinates)
-    fields = _to_fields(part, classes, _areas(part))
-    return Rows(fields | (measure_oriented(found, geobox) if oriented else {}), coordinates)
+    fields = _to_fields(part, layer.classes, _areas(part))
+    if layer.oriented:
+        fields |= measure_oriented(found, geobox)
+    return Rows(fields, coordinates)
 
 
-def _photographed_rows(
-    part: SceneDetections,
-    classes: Sequence[str],
-    geometry: Geometry,
-    photograph: Photograph,
-    oriented: bool,
-) -> Rows:
+def _photographed_rows(part: SceneDetections, layer: VectorLayer, photograph: Photograph) -> Rows:
     """Compute the rows of detections in a photograph."""
     found, view = part.detections, photograph.view
     gsd = math.nan if photograph.gsd_m is None else photograph.gsd_m
     areas = gsd**2 * found.areas
-    coordinates = np.full((len(found), 1 if geometry == "centroid" else 4, 2), np.nan)
-    if view is not None and geometry == "centroid":
+    is_point = layer.geometry == "centroid"
+    coordinates = np.full((len(found), 1 if is_point else 4, 2), np.nan)
+    if view is not None and is_point:
         coordinates, areas = view.to_degrees(found.centres[:, None]), view.quad_areas(found.corners)
     elif view is not None:
         coordinates = _counter_clockwise(view.to_degrees(found.corners))
         areas = view.quad_areas(found.corners)
-    fields = _to_fields(part, classes, areas)
-    if oriented:
+    fields = _to_fields(part, layer.classes, areas)
+    if layer.oriented:
         fields |= measure_oriented(found, part.geobox, photograph)
     fields[APPROXIMATE] = np.full(len(found), view is not None)
     return Rows(fields, coordinates)

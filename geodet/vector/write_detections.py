@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from pyproj import CRS
-
 from geodet.files.outputs import raising_output_errors
 from geodet.files.pending import PendingFile, PendingFolder, PendingOutput, PendingRows
 from geodet.geometry.scene_detections import SceneDetections, common_crs
-from geodet.photographs.photograph import Photographs
 from geodet.vector.csv_format import CsvWriter
 from geodet.vector.exchange_formats import (
     FileGdbWriter,
@@ -19,13 +16,13 @@ from geodet.vector.exchange_formats import (
     ShapefileWriter,
     check_driver,
 )
-from geodet.vector.formats import Geometry, check_output_path, choose_format
+from geodet.vector.formats import check_output_path, choose_format
 from geodet.vector.gdal_formats import FlatGeobufWriter, GeoJsonLinesWriter, GeoJsonWriter
 from geodet.vector.geopackage_writer import GeoPackageAppender, GeoPackageWriter, check_appendable
 from geodet.vector.geoparquet import GeoParquetWriter
 from geodet.vector.parquet_datasets import QuadkeyDatasetWriter, SceneDatasetWriter
 from geodet.vector.pixel_formats import CocoWriter, YoloWriter, check_yolo_names
-from geodet.vector.rows import Appending, VectorLayer
+from geodet.vector.rows import Appending, FileLayer, VectorLayer
 from geodet.vector.writer import DetectionWriter
 
 __all__ = ["check_output", "check_scene_names", "open_writer", "write_detections"]
@@ -94,18 +91,11 @@ def check_scene_names(path: Path, names: Sequence[str], *, format: str | None = 
 
 def open_writer(
     path: Path,
-    classes: Sequence[str],
+    layer: VectorLayer,
     *,
-    crs: CRS | None,
-    metadata: Mapping[str, str],
     overwrite: bool = False,
-    append: bool = False,
-    appending: Appending | None = None,
-    geometry: Geometry = "box",
+    append: Appending | None = None,
     format: str | None = None,
-    photographs: Photographs | None = None,
-    salt: str = "",
-    oriented: bool = False,
 ) -> DetectionWriter:
     """Open a file that detections are written to part by part, as one layer, ``detections``.
 
@@ -123,7 +113,7 @@ def open_writer(
     Scenes of another CRS than the layer's are transformed to it, with a warning. GeoJSON is WGS 84
     to 1e-9 degrees (0.1 mm) after RFC 7946, which also splits what crosses the antimeridian.
     Without a CRS, or with a local grid in GeoJSON, coordinates stay as they are. COCO and YOLO are
-    in the pixels of each scene and ignore ``crs`` and ``geometry``.
+    in the pixels of each scene and ignore the layer's CRS and geometry.
 
     Of photographs the layer is in WGS 84. A row has a place, and true in a further column,
     ``approximate``, where the pose of the camera is known; another row has neither. Where
@@ -131,18 +121,11 @@ def open_writer(
 
     Args:
         path: The output; a folder in the format ``yolo``.
-        classes: Names of the classes, by label.
-        crs: CRS of the layer: the first scene's.
-        metadata: Texts on how the layer was made, kept where the format has a place for them.
+        layer: Properties of the layer; its CRS is usually the first scene's.
         overwrite: Whether an existing file may be replaced.
-        append: Whether the rows are added to those of an existing GeoPackage of geodet's, in one
-            transaction when the writer commits.
-        appending: Which rows are added; None: all, of scenes that the file does not hold.
-        geometry: ``box``, polygons, or ``centroid``, points.
+        append: Which rows are added to those of an existing GeoPackage of geodet's, in one
+            transaction when the writer commits; None: none, the file is new.
         format: A name in :data:`geodet.vector.formats.FORMATS`; None goes by the extension.
-        photographs: The scenes, where they are photographs.
-        salt: The model and the settings, as a text, for identifiers.
-        oriented: Whether the boxes stand at any angle.
 
     Returns:
         The writer. Any thread may use it, one at a time.
@@ -150,20 +133,17 @@ def open_writer(
     Raises:
         OutputError: The file exists or cannot be written, or is not one that the rows fit in.
     """
-    check_output(path, overwrite=overwrite, append=append, format=format)
+    check_output(path, overwrite=overwrite, append=append is not None, format=format)
     chosen = choose_format(path, format)
-    rule = (appending or Appending()) if append else None
-    layer = VectorLayer(
-        path, tuple(classes), crs, dict(metadata), geometry, rule, photographs, salt, oriented
-    )
-    is_there = append and path.exists()
+    placed = FileLayer.of(layer, path, append)
+    is_there = append is not None and path.exists()
     with raising_output_errors(path):
         output = PendingRows(path) if is_there else _PENDING.get(chosen.name, PendingFile)(path)
         try:
             return (
-                GeoPackageAppender(output, layer)
+                GeoPackageAppender(output, placed)
                 if is_there
-                else _WRITERS[chosen.name](output, layer)
+                else _WRITERS[chosen.name](output, placed)
             )
         except BaseException:
             output.abort()
@@ -192,7 +172,7 @@ def write_detections(
             that was there before is unharmed.
         ValueError: There are no scenes, or a label has no class.
     """
-    crs = common_crs(parts)
-    with open_writer(path, classes, crs=crs, metadata=metadata, overwrite=overwrite) as writer:
+    layer = VectorLayer(classes=classes, crs=common_crs(parts), metadata=metadata)
+    with open_writer(path, layer, overwrite=overwrite) as writer:
         for part in parts:
             writer.write(part)

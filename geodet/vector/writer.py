@@ -19,7 +19,7 @@ from geodet.geometry.arrays import Ints
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.images_layer import ImageCounts, write_images
 from geodet.vector.not_examined import SkippedArea, write_not_examined
-from geodet.vector.rows import Rows, VectorLayer, iter_slices, to_rows, warn_of_transformation
+from geodet.vector.rows import FileLayer, Rows, iter_slices, to_rows, warn_of_transformation
 from geodet.vector.searched_scenes import SearchedScenes
 
 __all__ = ["ROWS_AT_ONCE", "DetectionWriter", "RowWriter", "raising_os_errors"]
@@ -38,7 +38,7 @@ class DetectionWriter(ABC):
         layer: Properties of the layer to write.
     """
 
-    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+    def __init__(self, output: PendingOutput, layer: FileLayer) -> None:
         self._output = output
         self._temporary = output.temporary
         self._layer = layer
@@ -170,7 +170,7 @@ class DetectionWriter(ABC):
 class RowWriter(DetectionWriter):
     """A writer of rows with coordinates; it joins small parts and splits large ones."""
 
-    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+    def __init__(self, output: PendingOutput, layer: FileLayer) -> None:
         super().__init__(output, layer)
         self._waiting: list[Rows] = []
 
@@ -207,9 +207,7 @@ class RowWriter(DetectionWriter):
 
     def _to_rows(self, part: SceneDetections) -> Rows:
         """Compute the rows of a part."""
-        layer = self._layer
-        place = layer.crs, layer.geometry, layer.photographs
-        return to_rows(part, layer.classes, *place, oriented=layer.oriented)
+        return to_rows(part, self._layer)
 
     def _flush(self) -> None:
         if any(map(len, self._waiting)):

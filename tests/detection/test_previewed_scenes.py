@@ -11,6 +11,7 @@ from geodet.geometry.scene_detections import SceneDetections
 from geodet.photographs.photograph import Photograph
 from geodet.previews.picture_options import PictureOptions
 from geodet.raster.scene import Scene
+from geodet.vector.rows import VectorLayer
 from geodet.vector.write_detections import open_writer
 
 BOX = Detections(np.array([[20.0, 20.0, 60.0, 50.0]]), np.array([0.9]), np.array([0]))
@@ -25,9 +26,9 @@ def found(make_scene, tmp_path):
     paths = [make_scene(f"photos/{name}", epsg=None, width=100, height=80) for name in names]
     with Scene(paths[0]) as scene:
         geobox = scene.geobox
-    about = {"crs": CRS.from_epsg(4326), "metadata": {}}
     photographs = {name: Photograph(name) for name in names}
-    with open_writer(tmp_path / "out.gpkg", CLASSES, **about, photographs=photographs) as writer:
+    layer = VectorLayer(classes=CLASSES, crs=CRS.from_epsg(4326), photographs=photographs)
+    with open_writer(tmp_path / "out.gpkg", layer) as writer:
         for name, boxes in zip(names, (Detections.empty(), BOX, BOX), strict=True):
             writer.write(SceneDetections(name, geobox, boxes))
     return folder, tmp_path / "out.gpkg"

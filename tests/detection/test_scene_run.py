@@ -27,6 +27,7 @@ from geodet.raster.blocks import BlockStore
 from geodet.raster.scene import Scene
 from geodet.raster.source import Source
 from geodet.vector.area_of_interest import AreaOfInterest
+from geodet.vector.rows import VectorLayer
 from geodet.vector.write_detections import open_writer
 
 SIDE = 400
@@ -281,7 +282,7 @@ def test_400_000_objects_are_written_once_and_in_order(make_scene, tmp_path):
     out, parts = tmp_path / "out.gpkg", []
     with Scene(path) as scene:
         run = SceneRun(scene, Lattice(), DetectConfig())
-        with open_writer(out, ["tree"], crs=scene.geobox.crs, metadata={}) as writer:
+        with open_writer(out, VectorLayer(classes=["tree"], crs=scene.geobox.crs)) as writer:
             for part in run:
                 writer.write(SceneDetections(scene.name, scene.geobox, part))
                 parts.append(part)

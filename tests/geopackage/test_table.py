@@ -6,7 +6,7 @@ import numpy as np
 import pyogrio
 import pytest
 import shapely
-from factories_vectors import CLASSES, FIELDS, SITE, TYPES, UTM, check_index, found, layer_of, part
+from factories_vectors import FIELDS, SITE, TYPES, UTM, check_index, found, layer_of, part
 from pyproj import CRS
 
 from geodet.geopackage import packed_index
@@ -20,9 +20,9 @@ ROTATED = CRS.from_user_input("+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p
 
 
 def fill(path, *counts, crs=UTM, indexed=True):
-    with open_table(path, layer_of(path, crs=crs), indexed=indexed) as table:
+    with open_table(path, layer_of(crs), indexed=indexed) as table:
         for seed, count in enumerate(counts):
-            rows = to_rows(part(found(count, seed), crs=crs), CLASSES, crs)
+            rows = to_rows(part(found(count, seed), crs=crs), layer_of(crs))
             table.add(rows.columns, rows.coordinates)
         table.finish()
     return path
@@ -73,7 +73,7 @@ QUERIES = (
 @pytest.mark.parametrize("count", [0, 1, 51, 52, 300])
 def test_the_file_is_what_gdal_would_have_written(tmp_path, count):
     """The oracle is pyogrio: row by row, and in all tables but those of rasters."""
-    rows = to_rows(part(found(count)), CLASSES, UTM)
+    rows = to_rows(part(found(count)), layer_of())
     gdal = write_with_gdal(tmp_path / "gdal.gpkg", rows)
     own = fill(tmp_path / "own.gpkg", count)
     ours, theirs = pyogrio.read_info(own), pyogrio.read_info(gdal)
@@ -95,7 +95,7 @@ def test_the_file_is_what_gdal_would_have_written(tmp_path, count):
 )
 def test_a_crs_is_where_gdal_would_have_put_it(tmp_path, crs):
     """The definitions differ in detail, so GDAL reads both."""
-    rows = to_rows(part(found(3)), CLASSES, UTM)
+    rows = to_rows(part(found(3)), layer_of())
     gdal = write_with_gdal(tmp_path / "gdal.gpkg", rows, crs_text(crs))
     own = fill(tmp_path / "own.gpkg", 3, crs=crs)
     for query in QUERIES[1:4]:
@@ -195,8 +195,8 @@ def test_a_layer_is_added_to_a_file_once(tmp_path):
 def test_a_table_that_is_closed_early_ends_its_thread(tmp_path):
     before = threading.active_count()
     path = tmp_path / "a.gpkg"
-    with open_table(path, layer_of(path)) as table:
-        rows = to_rows(part(found(9)), CLASSES, UTM)
+    with open_table(path, layer_of()) as table:
+        rows = to_rows(part(found(9)), layer_of())
         for _ in range(3):
             table.add(rows.columns, rows.coordinates)
     assert threading.active_count() == before
@@ -206,8 +206,8 @@ def test_a_table_that_is_closed_early_ends_its_thread(tmp_path):
 
 def test_an_error_is_raised_where_the_next_rows_are_added(tmp_path):
     path = tmp_path / "a.gpkg"
-    rows = to_rows(part(found(9)), CLASSES, UTM)
-    with open_table(path, layer_of(path)) as table:
+    rows = to_rows(part(found(9)), layer_of())
+    with open_table(path, layer_of()) as table:
         table.add([[]] * len(FIELDS), rows.coordinates)  # no values for nine rows
         with pytest.raises(ValueError, match="zip"):
             table.add(rows.columns, rows.coordinates)

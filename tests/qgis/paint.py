@@ -17,6 +17,7 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.raster.geotiff import write_raster
+from geodet.vector.rows import VectorLayer
 from geodet.vector.stored_styles import write_style
 from geodet.vector.write_detections import open_writer, write_detections
 
@@ -63,8 +64,8 @@ def write_all(folder, name, part):
     ends = (".gpkg", "_text.geojson", "_dots.fgb")  # a style beside a GeoPackage would hide its own
     package, text, dots = (folder / f"{name}{end}" for end in ends)
     for path, geometry in ((package, "box"), (text, "box"), (dots, "centroid")):
-        options = {"metadata": {}, "overwrite": True, "geometry": geometry}
-        with open_writer(path, CLASSES, crs=part.geobox.crs, **options) as writer:
+        layer = VectorLayer(classes=CLASSES, crs=part.geobox.crs, geometry=geometry)
+        with open_writer(path, layer, overwrite=True) as writer:
             writer.write(part)
     write_style(text, CLASSES)
     write_style(dots, CLASSES, geometry="centroid")

@@ -10,12 +10,24 @@ import pyogrio
 import pytest
 import shapely
 from affine import Affine
-from factories_vectors import CLASSES, FIELDS, NORTH_UP, SITE, UTM, found, litter, part, read, write
+from factories_vectors import (
+    CLASSES,
+    FIELDS,
+    NORTH_UP,
+    SITE,
+    UTM,
+    found,
+    litter,
+    open_layer,
+    part,
+    read,
+    write,
+)
 from pyproj import CRS, Transformer
 
 from geodet.errors import OutputError
 from geodet.geometry.boxes import Detections
-from geodet.vector.write_detections import check_output, open_writer
+from geodet.vector.write_detections import check_output
 
 ENDS = [".shp", ".kml", ".gdb"]
 KML = "{http://www.opengis.net/kml/2.2}"
@@ -59,7 +71,7 @@ def test_an_existing_output_is_replaced_only_on_request(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", ENDS)
 def test_an_interrupted_output_leaves_nothing(tmp_path, suffix):
-    writer = open_writer(tmp_path / f"found{suffix}", CLASSES, crs=UTM, metadata={})
+    writer = open_layer(tmp_path / f"found{suffix}")
     writer.write(part(found(9)))
     writer.abort()
     assert not list(tmp_path.iterdir())
@@ -155,7 +167,7 @@ def test_without_the_driver_the_hint_has_the_line_for_ogr2ogr(tmp_path, monkeypa
 @pytest.mark.parametrize("end", [".shp", ".dbf", ".prj"])
 def test_a_shapefile_whose_parts_come_meanwhile_replaces_none(tmp_path, end):
     theirs = tmp_path / f"found{end}"
-    writer = open_writer(tmp_path / "found.shp", CLASSES, crs=UTM, metadata={})
+    writer = open_layer(tmp_path / "found.shp")
     writer.write(part())
     theirs.write_text("theirs")
     with pytest.raises(OutputError, match="another program has created or changed it"):

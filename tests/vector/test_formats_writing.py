@@ -11,12 +11,12 @@ import rasterio
 import shapely
 from affine import Affine
 from factories_vectors import (
-    CLASSES,
     FIELDS,
     TYPES,
     UTM,
     found,
     litter,
+    open_layer,
     part,
     pixel_corners,
     read,
@@ -35,7 +35,6 @@ from geodet.geometry.scene_detections import SceneDetections
 from geodet.geopackage.table import GeoPackageTable
 from geodet.raster.scene import Scene
 from geodet.vector.gdal_formats import GdalCopyWriter
-from geodet.vector.write_detections import open_writer
 
 angle = st.floats(-180, 180)
 gsd = st.floats(0.01, 30)
@@ -343,7 +342,7 @@ def test_points_are_the_centres(tmp_path, suffix):
 def test_parts_in_a_stream_are_like_the_whole(tmp_path, suffix):
     whole = part(found(9))
     write(tmp_path / f"whole{suffix}", whole)
-    with open_writer(tmp_path / f"a{suffix}", CLASSES, crs=UTM, metadata={}) as writer:
+    with open_layer(tmp_path / f"a{suffix}") as writer:
         for few in np.split(np.arange(9), [0, 2, 7]):
             writer.write(part(whole.detections.select(few)))
     streamed = (tmp_path / f"a{suffix}").read_bytes()
@@ -360,7 +359,7 @@ def test_a_block_that_ends_early_leaves_what_was_there(tmp_path, suffix, kind):
     before = path.read_bytes()
 
     def stop_early():
-        with open_writer(path, CLASSES, crs=UTM, metadata={}, overwrite=True) as writer:
+        with open_layer(path, overwrite=True) as writer:
             writer.write(part(found(5)))
             raise kind("of the block")
 
@@ -374,7 +373,7 @@ def test_a_block_that_ends_early_leaves_what_was_there(tmp_path, suffix, kind):
 @pytest.mark.parametrize("suffix", ALL)
 def test_a_writer_commits_without_a_block(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
-    writer = open_writer(path, CLASSES, crs=UTM, metadata={})
+    writer = open_layer(path)
     writer.write(part(found(5)))
     assert not path.exists()
     writer.commit()
@@ -386,7 +385,7 @@ def test_a_writer_commits_without_a_block(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", ALL)
 def test_an_aborted_writer_leaves_nothing(tmp_path, suffix):
-    writer = open_writer(tmp_path / f"a{suffix}", CLASSES, crs=UTM, metadata={})
+    writer = open_layer(tmp_path / f"a{suffix}")
     writer.write(part(found(5)))
     writer.abort()
     writer.abort()
@@ -396,7 +395,7 @@ def test_an_aborted_writer_leaves_nothing(tmp_path, suffix):
 def test_a_commit_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     path = write(tmp_path / "a.gpkg")
     before = path.read_bytes()
-    writer = open_writer(path, CLASSES, crs=UTM, metadata={}, overwrite=True)
+    writer = open_layer(path, overwrite=True)
     writer.write(part(found(5)))
 
     def fail(_self, _target):
@@ -413,7 +412,7 @@ def test_a_commit_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
 
 
 def test_a_layer_without_a_crs_refuses_a_scene_with_one(tmp_path):
-    with open_writer(tmp_path / "a.gpkg", CLASSES, crs=None, metadata={}) as writer:
+    with open_layer(tmp_path / "a.gpkg", None) as writer:
         writer.write(part(crs=None))
         with pytest.raises(OutputError, match=r"b\.tif has a CRS, and .*a\.gpkg has none"):
             writer.write(part(scene="b.tif"))
@@ -421,7 +420,7 @@ def test_a_layer_without_a_crs_refuses_a_scene_with_one(tmp_path):
 
 def test_a_transformed_scene_is_warned_of_once(tmp_path, caplog):
     other = CRS.from_epsg(32611)
-    with open_writer(tmp_path / "a.gpkg", CLASSES, crs=UTM, metadata={}) as writer:
+    with open_layer(tmp_path / "a.gpkg") as writer:
         for seed in range(3):
             writer.write(part(found(2, seed), crs=other))
     assert len(caplog.records) == 1

@@ -6,7 +6,18 @@ import pyarrow as pa
 import pytest
 import shapely
 from affine import Affine
-from factories_vectors import CLASSES, FIELDS, NORTH_UP, SITE, UTM, found, part, read, write
+from factories_vectors import (
+    CLASSES,
+    FIELDS,
+    NORTH_UP,
+    SITE,
+    UTM,
+    found,
+    layer_of,
+    part,
+    read,
+    write,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import CRS
@@ -105,7 +116,7 @@ def test_the_last_digits_of_a_box_do_not_change_its_id():
 def test_a_frame_has_the_rows_of_the_file(tmp_path, geometry):
     parts = part(found(20)), part(found(10, 1), scene="b.tif")
     file = read(write(tmp_path / "a.gpkg", *parts, geometry=geometry))
-    frame = to_frame(parts, CLASSES, crs=UTM, geometry=geometry, salt="model")
+    frame = to_frame(parts, layer_of(geometry=geometry, salt="model"))
     assert list(frame.columns) == COLUMNS
     assert [str(kind) for kind in frame.dtypes] == KINDS
     assert frame.crs == UTM
@@ -118,7 +129,7 @@ def test_a_frame_has_the_rows_of_the_file(tmp_path, geometry):
 @pytest.mark.parametrize("parts", [(), (part(Detections.empty()),)])
 @pytest.mark.parametrize("crs", [UTM, SITE, None])
 def test_an_empty_frame_has_all_columns_and_types(parts, crs):
-    frame = to_frame(parts, CLASSES, crs=crs, salt="")
+    frame = to_frame(parts, layer_of(crs))
     assert isinstance(frame, geopandas.GeoDataFrame)
     assert list(frame.columns) == COLUMNS
     assert [str(kind) for kind in frame.dtypes] == KINDS
@@ -127,14 +138,14 @@ def test_an_empty_frame_has_all_columns_and_types(parts, crs):
 
 def test_parts_without_objects_between_others_change_nothing():
     few = part(found(3))
-    frame = to_frame([part(Detections.empty()), few], CLASSES, crs=UTM, salt="")
-    assert frame.equals(to_frame([few], CLASSES, crs=UTM, salt=""))
+    frame = to_frame([part(Detections.empty()), few], layer_of())
+    assert frame.equals(to_frame([few], layer_of()))
 
 
 def test_scenes_of_another_crs_are_transformed():
     degrees = CRS.from_epsg(4326)
-    frame = to_frame([part(found(5))], CLASSES, crs=degrees, salt="")
-    own = to_frame([part(found(5))], CLASSES, crs=UTM, salt="")
+    frame = to_frame([part(found(5))], layer_of(degrees))
+    own = to_frame([part(found(5))], layer_of())
     assert frame.crs == degrees
     assert shapely.equals_exact(frame.geometry, own.to_crs(degrees).geometry, 1e-9).all()
     assert frame["id"].tolist() == own["id"].tolist()
@@ -143,26 +154,26 @@ def test_scenes_of_another_crs_are_transformed():
 def test_a_scene_beyond_the_crs_is_an_error():
     far = part(crs=CRS.from_epsg(4326), transform=Affine(1, 0, 0, 0, -1, 1000), scene="b.tif")
     with pytest.raises(OutputError, match=r"b\.tif lies where WGS 84 / UTM zone 10N"):
-        to_frame([far], CLASSES, crs=UTM, salt="")
+        to_frame([far], layer_of())
 
 
 def test_rings_run_counter_clockwise_also_where_rows_run_up():
     upwards = NORTH_UP @ Affine.scale(1, -1)
-    frame = to_frame([part(found(5), transform=upwards)], CLASSES, crs=UTM, salt="")
+    frame = to_frame([part(found(5), transform=upwards)], layer_of())
     assert frame.exterior.is_ccw.all()
 
 
 @pytest.mark.parametrize("crs", [UTM, SITE, None])
 def test_geopandas_reads_a_table(crs):
-    table = to_table(part(found(7), crs=crs), CLASSES, crs=crs, salt="")
+    table = to_table(part(found(7), crs=crs), layer_of(crs))
     table.validate(full=True)
     assert isinstance(table, pa.Table)
     assert table.column_names == COLUMNS
     frame = geopandas.GeoDataFrame.from_arrow(table)
     assert frame.crs == crs
-    assert frame.equals(to_frame([part(found(7), crs=crs)], CLASSES, crs=crs, salt=""))
+    assert frame.equals(to_frame([part(found(7), crs=crs)], layer_of(crs)))
 
 
 def test_an_area_that_is_unknown_is_null():
-    table = to_table(part(crs=None), CLASSES, crs=None, salt="")
+    table = to_table(part(crs=None), layer_of(None))
     assert table["area_m2"].to_pylist() == [None] * 3

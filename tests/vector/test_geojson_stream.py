@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
-from factories_vectors import CLASSES, NORTH_UP, SITE, UTM, found, part, write
+from factories_vectors import NORTH_UP, SITE, UTM, found, layer_of, part, write
 from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import CRS
@@ -18,7 +18,7 @@ from geodet.vector.geojson_stream import GeoJsonStream
 
 def stream(*parts, crs=UTM, geometry="box"):
     out = io.StringIO()
-    lines = GeoJsonStream(out, CLASSES, crs, geometry)
+    lines = GeoJsonStream(out, layer_of(crs, geometry=geometry))
     for one in parts:
         lines.write(one)
     return [json.loads(line) for line in out.getvalue().splitlines()]

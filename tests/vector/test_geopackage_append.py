@@ -18,7 +18,17 @@ import pyogrio
 import pytest
 import shapely
 from affine import Affine
-from factories_vectors import CLASSES, SITE, UTM, check_index, found, litter, part, read, write
+from factories_vectors import (
+    SITE,
+    UTM,
+    check_index,
+    found,
+    litter,
+    open_layer,
+    part,
+    read,
+    write,
+)
 from pyproj import CRS
 
 from geodet.errors import OutputError
@@ -28,10 +38,10 @@ from geodet.geometry.windows import Window
 from geodet.merging.appended import drop_weaker
 from geodet.vector.not_examined import NOT_EXAMINED, SkippedArea, not_examined_path
 from geodet.vector.rows import Appending
-from geodet.vector.write_detections import open_writer
 
 MODEL = "model_sha256"
 SECOND = part(found(4, 9), scene="b.tif")
+NEW = Appending()
 DROP = Appending(drop=partial(drop_weaker, iou_threshold=0.5))
 
 
@@ -46,8 +56,8 @@ def short_wait(monkeypatch):
 
 
 def append(path, *parts, **options):
-    appending = options.pop("appending", None)
-    return write(path, *(parts or (SECOND,)), append=True, appending=appending, **options)
+    appending = options.pop("appending", Appending())
+    return write(path, *(parts or (SECOND,)), append=appending, **options)
 
 
 def scenes(path):
@@ -61,7 +71,7 @@ def scenes(path):
 def test_what_another_program_commits_meanwhile_stays(path, tmp_path, mode):
     with closing(sqlite3.connect(path, isolation_level=None)) as qgis:
         qgis.execute(f"PRAGMA journal_mode = {mode}").fetchall()
-        with open_writer(path, CLASSES, crs=UTM, metadata={}, append=True) as writer:
+        with open_layer(path, append=Appending()) as writer:
             writer.write(SECOND)
             qgis.execute("DELETE FROM detections WHERE rowid = 5")
             qgis.execute("UPDATE gpkg_contents SET description = 'seen' WHERE srs_id > 0")
@@ -136,13 +146,14 @@ APPEND = """
     sys.path.insert(0, sys.argv[1])
     from factories_vectors import found, part, write
     from geodet.vector import geopackage_append
+    from geodet.vector.rows import Appending
     if sys.argv[4]:
         step = getattr(geopackage_append, sys.argv[4])
         def die(*arguments, **options):
             step(*arguments, **options)
             os.kill(os.getpid(), signal.SIGKILL)
         setattr(geopackage_append, sys.argv[4], die)
-    write(Path(sys.argv[2]), part(found(4000, 9), scene=sys.argv[3]), append=True)
+    write(Path(sys.argv[2]), part(found(4000, 9), scene=sys.argv[3]), append=Appending())
 """
 TESTS = Path(__file__).parents[1]
 
@@ -172,7 +183,7 @@ def test_a_program_that_dies_in_the_transaction_leaves_the_rows_of_before(path, 
 def test_a_file_that_may_not_be_written_to_is_refused_at_once(path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write to every file
     with pytest.raises(OutputError, match=r"found\.gpkg is read-only"):
-        open_writer(path, CLASSES, crs=UTM, metadata={}, append=True)
+        open_layer(path, append=Appending())
 
 
 # Runs and scenes
@@ -197,7 +208,7 @@ def test_a_run_that_goes_on_after_it_had_appended_does_not_append_again(tmp_path
 def test_a_scene_that_is_there_is_refused_before_its_rows_come(path):
     known = Appending(scenes=("x.tif", "a.tif"))
     with pytest.raises(OutputError, match=r"contains detections of a\.tif already") as caught:
-        open_writer(path, CLASSES, crs=UTM, metadata={}, append=True, appending=known)
+        open_layer(path, append=known)
     assert "--replace-scene" in caught.value.hint
     with pytest.raises(OutputError, match=r"contains detections of a\.tif already"):
         append(path, part(found(2)))
@@ -237,11 +248,9 @@ def left_out_of(path):
     )
 
 
-def leave_out(path, one, *areas, model="m", appending=None):
+def leave_out(path, one, *areas, model="m", appending=NEW):
     """Write or append a scene that a model has searched but for some areas."""
-    about = {"model_sha256": model}
-    how = {"crs": UTM, "metadata": about, "append": True, "appending": appending}
-    with open_writer(path, CLASSES, **how) as writer:
+    with open_layer(path, metadata={"model_sha256": model}, append=appending) as writer:
         writer.write(one)
         window = Window(0, 0, 10, 10)
         writer.note_not_examined(

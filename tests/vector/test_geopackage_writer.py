@@ -11,6 +11,7 @@ from factories_vectors import (
     check_index,
     found,
     litter,
+    open_layer,
     part,
     read,
     write,
@@ -19,8 +20,9 @@ from factories_vectors import (
 from pyproj import CRS
 
 from geodet.errors import OutputError
+from geodet.vector.rows import Appending
 from geodet.vector.styles import style_classes
-from geodet.vector.write_detections import check_output, open_writer
+from geodet.vector.write_detections import check_output
 
 
 def styles(path):
@@ -32,7 +34,12 @@ def styles(path):
 
 def test_appended_rows_follow_the_existing_ones(tmp_path):
     path = write(tmp_path / "found.gpkg", part(found(400, 1)))
-    write(path, part(found(300, 2), scene="b.tif"), part(found(0, 3), scene="c.tif"), append=True)
+    write(
+        path,
+        part(found(300, 2), scene="b.tif"),
+        part(found(0, 3), scene="c.tif"),
+        append=Appending(),
+    )
     frame = read(path)
     expected = np.concatenate([found(400, 1).boxes, found(300, 2).boxes])
     np.testing.assert_array_equal(frame[["x1_px", "y1_px", "x2_px", "y2_px"]], expected)
@@ -52,7 +59,9 @@ def schema(path):
 def test_metadata_added_at_the_end_are_kept_and_the_index_stays_valid(tmp_path):
     path = tmp_path / "found.gpkg"
     for run in (0, 1):
-        with open_writer(path, CLASSES, crs=UTM, metadata={"model": "m"}, append=run > 0) as writer:
+        with open_layer(
+            path, metadata={"model": "m"}, append=Appending() if run else None
+        ) as writer:
             writer.write(part(found(100, run), scene=f"s{run}.tif"))
             writer.annotate({"scenes left out": f"{run}.tif"})
     info = pyogrio.read_info(path, layer="detections")
@@ -64,19 +73,19 @@ def test_metadata_added_at_the_end_are_kept_and_the_index_stays_valid(tmp_path):
 
 
 def test_appending_to_a_missing_file_creates_it(tmp_path):
-    assert len(read(write(tmp_path / "found.gpkg", part(found(4)), append=True))) == 4
+    assert len(read(write(tmp_path / "found.gpkg", part(found(4)), append=Appending()))) == 4
 
 
 def test_an_empty_layer_can_be_appended_to(tmp_path):
     path = write(tmp_path / "found.gpkg", part(found(0)))
-    assert len(read(write(path, part(found(4)), append=True))) == 4
+    assert len(read(write(path, part(found(4)), append=Appending()))) == 4
     assert check_index(path) == "ok"
 
 
 @pytest.mark.parametrize("crs", [UTM, None, CRS.from_epsg(2227)])
 def test_the_same_crs_may_be_appended(tmp_path, crs):
     path = write(tmp_path / "found.gpkg", part(crs=crs))
-    assert len(read(write(path, part(crs=crs, scene="b.tif"), append=True))) == 6
+    assert len(read(write(path, part(crs=crs, scene="b.tif"), append=Appending()))) == 6
 
 
 @pytest.mark.parametrize(
@@ -88,7 +97,7 @@ def test_another_crs_is_refused(tmp_path, first, second):
     path = write(tmp_path / "found.gpkg", part(crs=first))
     before = path.read_bytes()
     with pytest.raises(OutputError, match=r"is in .*, and the new rows are in") as caught:
-        write(path, part(crs=second), append=True)
+        write(path, part(crs=second), append=Appending())
     assert "a file of their own" in caught.value.hint
     assert path.read_bytes() == before
     assert not litter(tmp_path)
@@ -97,7 +106,7 @@ def test_another_crs_is_refused(tmp_path, first, second):
 def test_another_geometry_is_refused(tmp_path):
     path = write(tmp_path / "found.gpkg")
     with pytest.raises(OutputError, match=r"found\.gpkg holds polygons, not points"):
-        write(path, append=True, geometry="centroid")
+        write(path, append=Appending(), geometry="centroid")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +133,7 @@ def test_a_key_of_another_name_is_appended_to(tmp_path):
     renamed = tmp_path / "renamed.gpkg"
     frame = pyogrio.read_dataframe(path, layer="detections")
     pyogrio.write_dataframe(frame, renamed, layer="detections", layer_options={"FID": "id"})
-    write(renamed, part(found(4), scene="b.tif"), append=True)
+    write(renamed, part(found(4), scene="b.tif"), append=Appending())
     frame = pyogrio.read_dataframe(renamed, layer="detections", fid_as_index=True)
     assert frame.index.tolist() == list(range(1, 10))
 
@@ -133,7 +142,7 @@ def test_metadata_of_every_run_are_kept(tmp_path):
     path = write(tmp_path / "found.gpkg", metadata={"software": "geodet", "model": "a"})
     for model in ("b", "a", "c"):
         more = part(scene=f"{len(read(path))}.tif")
-        write(path, more, append=True, metadata={"software": "geodet", "model": model})
+        write(path, more, append=Appending(), metadata={"software": "geodet", "model": model})
     info = pyogrio.read_info(path, layer="detections")
     assert info["layer_metadata"] == {
         "software": "geodet",
@@ -155,7 +164,7 @@ def test_the_layer_has_a_style(tmp_path, geometry, kind):
 def test_the_style_grows_with_the_classes(tmp_path):
     path = write(tmp_path / "found.gpkg")
     other = part(found(0), scene="b.tif")
-    write_layer(path, [other], ("pole", "tree"), append=True)
+    write_layer(path, [other], ("pole", "tree"), append=Appending())
     ((_, _, qml),) = styles(path)
     assert list(style_classes(qml)) == ["tree", "palm", "pole"]
 
@@ -164,7 +173,7 @@ def test_columns_that_the_user_added_stay(tmp_path):
     path = write(tmp_path / "found.gpkg")
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("ALTER TABLE detections ADD COLUMN seen TEXT DEFAULT 'no'")
-    frame = read(write(path, part(scene="b.tif"), append=True))
+    frame = read(write(path, part(scene="b.tif"), append=Appending()))
     assert frame["seen"].tolist() == ["no"] * 6
 
 
@@ -174,6 +183,6 @@ def test_a_failed_append_leaves_the_file(tmp_path):
     far = part(crs=UTM, scene="b.tif")
     wrong = part(crs=CRS.from_epsg(4326), transform=Affine(1, 0, 0, 0, -1, 1000), scene="c.tif")
     with pytest.raises(OutputError, match=r"c\.tif lies where"):
-        write(path, far, wrong, append=True)
+        write(path, far, wrong, append=Appending())
     assert path.read_bytes() == before
     assert not litter(tmp_path)

@@ -4,7 +4,7 @@ import geopandas
 import numpy as np
 import pytest
 import shapely
-from factories_vectors import CLASSES, FIELDS, SITE, UTM, found, part, write
+from factories_vectors import FIELDS, SITE, UTM, found, layer_of, open_layer, part, write
 from geopandas.testing import assert_geodataframe_equal
 from pyarrow import parquet
 from pyproj import CRS
@@ -12,7 +12,6 @@ from pyproj import CRS
 from geodet.geometry.boxes import Detections
 from geodet.vector import geoparquet, spooled_rows
 from geodet.vector.frames import to_frame
-from geodet.vector.write_detections import open_writer
 
 
 def about(path):
@@ -26,7 +25,7 @@ def test_geopandas_reads_every_field(tmp_path):
     frame = geopandas.read_parquet(path)
     assert list(frame.columns) == ["id", *FIELDS, "geometry"]
     assert frame.crs == UTM
-    expected = to_frame([part(detections)], CLASSES, crs=UTM, salt="").set_index("id")
+    expected = to_frame([part(detections)], layer_of()).set_index("id")
     assert_geodataframe_equal(frame.set_index("id").loc[expected.index], expected)
     assert frame.exterior.is_ccw.all()
     boxes = parquet.read_table(path, columns=["bbox"])["bbox"].to_pylist()
@@ -51,9 +50,9 @@ def test_rows_follow_the_hilbert_curve_however_many_are_sorted_at_once(
 
 def test_the_salt_of_identifiers_is_that_of_frames(tmp_path):
     path = tmp_path / "found.parquet"
-    with open_writer(path, CLASSES, crs=UTM, metadata={}, salt="model") as opened:
+    with open_layer(path, salt="model") as opened:
         opened.write(part(found(20)))
-    expected = to_frame([part(found(20))], CLASSES, crs=UTM, salt="model")
+    expected = to_frame([part(found(20))], layer_of(salt="model"))
     assert set(geopandas.read_parquet(path)["id"]) == set(expected["id"])
 
 
@@ -100,7 +99,7 @@ def test_areas_without_a_crs_are_null(tmp_path):
 def test_rows_of_small_parts_share_groups(tmp_path, monkeypatch):
     monkeypatch.setattr(geoparquet, "GROUP_ROWS", 10)
     path = tmp_path / "found.parquet"
-    with open_writer(path, CLASSES, crs=UTM, metadata={}) as opened:
+    with open_layer(path) as opened:
         for seed in range(9):
             opened.write(part(found(3, seed)))
     with parquet.ParquetFile(path) as file:

@@ -6,7 +6,7 @@ import numpy as np
 import pyogrio
 import pytest
 from affine import Affine
-from factories_vectors import CLASSES, FIELDS, found, part, read
+from factories_vectors import CLASSES, FIELDS, found, open_layer, part, read
 from pyproj import CRS, Geod
 
 from geodet.errors import OutputError
@@ -19,7 +19,6 @@ from geodet.vector.images_layer import ImageCounts, images_path, write_image_cou
 from geodet.vector.not_examined import SkippedArea, not_examined_path
 from geodet.vector.read_detections import read_detections
 from geodet.vector.rows import Appending
-from geodet.vector.write_detections import open_writer
 
 WGS_84 = CRS.from_epsg(4326)
 PIXELS = Affine(1, 0, 0, 0, -1, 0)
@@ -54,8 +53,7 @@ def write_photographs(path, counts=(4, 3, 2), *, left_out=(), **options):
         pictured(name, found(count, seed))
         for seed, (name, count) in enumerate(zip(PHOTOGRAPHS, counts, strict=True))
     ]
-    about = {"crs": WGS_84, "metadata": {}, "photographs": PHOTOGRAPHS, **options}
-    with open_writer(path, CLASSES, **about) as writer:
+    with open_layer(path, WGS_84, **{"photographs": PHOTOGRAPHS, **options}) as writer:
         for one in parts:
             writer.write(one)
         writer.note_not_examined(left_out)
@@ -143,7 +141,7 @@ def test_another_format_has_them_beside_it(tmp_path, ending):
 
 def test_a_picture_that_was_not_searched_is_not_listed(tmp_path):
     path = tmp_path / "a.gpkg"
-    with open_writer(path, CLASSES, crs=WGS_84, metadata={}, photographs=PHOTOGRAPHS) as writer:
+    with open_layer(path, WGS_84, photographs=PHOTOGRAPHS) as writer:
         writer.write(pictured("bare.jpg", Detections.empty()))
     images = geopandas.read_file(path, layer="images")
     assert images[["scene", "objects"]].to_numpy().tolist() == [["bare.jpg", 0]]
@@ -152,7 +150,7 @@ def test_a_picture_that_was_not_searched_is_not_listed(tmp_path):
 def test_images_of_an_earlier_run_are_removed(tmp_path):
     path = tmp_path / "a.geojson"
     write_photographs(path)
-    with open_writer(path, CLASSES, crs=WGS_84, metadata={}, overwrite=True) as writer:
+    with open_layer(path, WGS_84, overwrite=True) as writer:
         writer.write(part(crs=WGS_84, transform=Affine(1e-5, 0, 15, 0, -1e-5, 45)))
     assert not images_path(path).exists()
 
@@ -222,13 +220,12 @@ class TestAppending:
 
     def append(self, path, name, count, *, classes=CLASSES, model="first", place=14.0, **rule):
         photographs = {name: Photograph(name, place, 45.0, view=None, gsd_m=0.1)}
-        with open_writer(
+        with open_layer(
             path,
+            WGS_84,
             classes,
-            crs=WGS_84,
             metadata={"model_sha256": model},
-            append=True,
-            appending=Appending(scenes=(name,), **rule),
+            append=Appending(scenes=(name,), **rule),
             photographs=photographs,
         ) as writer:
             writer.write(pictured(name, found(count)))
@@ -262,11 +259,11 @@ class TestAppending:
 
     def test_georeferenced_scenes_go_elsewhere(self, path, tmp_path):
         scene = part(crs=WGS_84, transform=Affine(1e-5, 0, 15, 0, -1e-5, 45))
-        about = {"crs": WGS_84, "metadata": {}, "append": True}
+        about = {"crs": WGS_84, "append": Appending()}
         with pytest.raises(OutputError, match="holds objects of photographs, and the new rows are"):
-            open_writer(path, CLASSES, **about)
+            open_layer(path, **about)
         other = tmp_path / "b.gpkg"
-        with open_writer(other, CLASSES, **about) as writer:
+        with open_layer(other, **about) as writer:
             writer.write(scene)
         with pytest.raises(OutputError, match="holds objects of georeferenced scenes"):
-            open_writer(other, CLASSES, **about, photographs=PHOTOGRAPHS)
+            open_layer(other, **about, photographs=PHOTOGRAPHS)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
-from factories_vectors import CLASSES, NORTH_UP, UTM, part, read, write
+from factories_vectors import CLASSES, NORTH_UP, UTM, layer_of, part, read, write
 from pyproj import CRS, Geod
 
 from geodet.errors import OutputError
@@ -14,7 +14,7 @@ from geodet.tilesets.pixel_results import read_pixel_results
 from geodet.vector.frames import to_frame
 from geodet.vector.oriented_fields import ORIENTED_FIELDS
 from geodet.vector.read_detections import read_detections
-from geodet.vector.rows import to_rows
+from geodet.vector.rows import Appending, to_rows
 
 ROWS = np.array([[100.0, 80.0, 40.0, 12.0, 0.6], [500.0, 400.0, 25.0, 20.0, -1.2]])
 
@@ -45,7 +45,7 @@ def test_polygons_are_the_corners_on_the_ground(tmp_path):
 @pytest.mark.parametrize("epsg", [32610, 3857])
 def test_sides_and_azimuths_are_those_of_the_ellipsoid(transform, epsg):
     placed = part(ships(), transform=transform, crs=CRS.from_epsg(epsg))
-    fields = to_rows(placed, CLASSES, None, oriented=True).fields
+    fields = to_rows(placed, layer_of(None, oriented=True)).fields
     turns = [np.array([np.cos(ROWS[:, 4] + t), np.sin(ROWS[:, 4] + t)]).T for t in (0, np.pi / 2)]
     for turn, side, name in zip(turns, (2, 3), ("length_m", "width_m"), strict=True):
         ends = [ROWS[:, :2] + way * turn * ROWS[:, [side]] / 2 for way in (-1, 1)]
@@ -59,7 +59,7 @@ def test_sides_and_azimuths_are_those_of_the_ellipsoid(transform, epsg):
 
 def test_an_object_along_the_columns_of_a_north_up_scene_points_north():
     upright = Detections.of_oriented(np.array([[10.0, 10, 8, 2, -np.pi / 2]]), [1], [0])
-    fields = to_rows(part(upright, crs=UTM), CLASSES, None, oriented=True).fields
+    fields = to_rows(part(upright, crs=UTM), layer_of(None, oriented=True)).fields
     assert fields["azimuth"][0] % 180 == pytest.approx(0, abs=2) or fields["azimuth"][0] > 178
     assert (fields["length_px"][0], fields["angle_px"][0]) == (8, -90)
 
@@ -74,16 +74,16 @@ def test_without_a_crs_only_what_is_in_pixels_is_known(tmp_path):
 def test_an_empty_layer_has_the_columns(tmp_path):
     frame = read(write(tmp_path / "a.gpkg", part(ships().select([])), oriented=True))
     assert list(frame.columns[-7:]) == [*ORIENTED_FIELDS, "geometry"]
-    memory = to_frame([], CLASSES, crs=UTM, salt="", oriented=True)
+    memory = to_frame([], layer_of(oriented=True))
     assert list(memory.columns[-7:]) == [*ORIENTED_FIELDS, "geometry"]
 
 
 def test_rows_of_another_kind_are_not_appended(tmp_path):
     file = write(tmp_path / "a.gpkg", part(ships()), oriented=True)
-    write(file, part(ships(), scene="b.tif"), oriented=True, append=True)
+    write(file, part(ships(), scene="b.tif"), oriented=True, append=Appending())
     assert len(read(file)) == 4
     with pytest.raises(OutputError, match="holds oriented boxes, and the new rows are axis-"):
-        write(file, part(scene="c.tif"), append=True)
+        write(file, part(scene="c.tif"), append=Appending())
 
 
 @pytest.mark.parametrize(("name", "options"), [("a.json", {"format": "coco"}), ("yolo", {})])

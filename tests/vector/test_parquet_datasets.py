@@ -4,7 +4,17 @@ import subprocess
 import geopandas
 import numpy as np
 import pytest
-from factories_vectors import CLASSES, SITE, UTM, found, part, write, write_layer
+from factories_vectors import (
+    CLASSES,
+    SITE,
+    UTM,
+    found,
+    layer_of,
+    open_layer,
+    part,
+    write,
+    write_layer,
+)
 from geopandas.testing import assert_geodataframe_equal
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +28,6 @@ from geodet.vector.parquet_datasets import list_cells
 from geodet.vector.provenance import read_provenance
 from geodet.vector.read_detections import read_detections
 from geodet.vector.vector_files import read_extent, read_fields, read_frame
-from geodet.vector.write_detections import open_writer
 
 FORMATS = ["parquet-scenes", "parquet-quadkeys"]
 
@@ -38,7 +47,7 @@ def test_a_folder_is_read_as_one_frame_with_every_row_once(tmp_path, monkeypatch
     files = write_parts(tmp_path / "found", format)
     assert len(files) > 1
     frame = geopandas.read_parquet(tmp_path / "found").set_index("id")
-    expected = to_frame(parts(), CLASSES, crs=UTM, salt="").set_index("id")
+    expected = to_frame(parts(), layer_of()).set_index("id")
     assert frame.crs == UTM
     assert_geodataframe_equal(frame.loc[expected.index], expected)
     window = tuple(expected.total_bounds[[0, 1, 0, 1]] + np.array([100, 100, 250, 250]))
@@ -129,7 +138,7 @@ def test_only_a_data_set_is_replaced(tmp_path, format):
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_run_that_fails_leaves_nothing(tmp_path, format):
-    opened = open_writer(tmp_path / "f", CLASSES, crs=UTM, metadata={}, format=format)
+    opened = open_layer(tmp_path / "f", format=format)
     for one in parts():
         opened.write(one)
     opened.abort()

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from factories_vectors import CLASSES, NORTH_UP, UTM, found, litter, part, write
+from factories_vectors import CLASSES, NORTH_UP, UTM, found, litter, open_layer, part, write
 from pycocotools.coco import COCO
 
 from geodet.errors import OutputError
@@ -14,7 +14,6 @@ from geodet.geometry.scene_detections import SceneDetections
 from geodet.tilesets.coco import read_coco
 from geodet.tilesets.yolo import read_yolo
 from geodet.vector.pixel_formats import check_yolo_names
-from geodet.vector.write_detections import open_writer
 
 WIDE = SceneDetections("wide.tif", GeoBox(2000, 500, NORTH_UP, UTM), found(7, 4))
 TYPES = {"image_id": int, "category_id": int, "score": float, "file_name": str, "category": str}
@@ -68,7 +67,7 @@ def test_values_have_the_types_of_coco(tmp_path):
 
 def test_an_image_keeps_its_number(tmp_path):
     """Parts of scenes may take turns, and scenes without objects count."""
-    with open_writer(tmp_path / "a.json", CLASSES, crs=None, metadata={}, format="coco") as writer:
+    with open_layer(tmp_path / "a.json", None, format="coco") as writer:
         for one in (part(found(2)), part(Detections.empty(), scene="b.tif"), WIDE, part(found(1))):
             writer.write(one)
     assert [r["image_id"] for r in results(tmp_path / "a.json")] == [1, 1, *[3] * 7, 1]
@@ -132,8 +131,7 @@ def test_names_are_checked_before_there_is_anything_to_write(tmp_path):
 
 
 def test_metadata_added_at_the_end_are_in_the_folder(tmp_path):
-    options = {"crs": UTM, "metadata": {"model": "m"}, "format": "yolo"}
-    with open_writer(tmp_path / "y", CLASSES, **options) as writer:
+    with open_layer(tmp_path / "y", metadata={"model": "m"}, format="yolo") as writer:
         writer.write(part())
         writer.annotate({"scenes left out": "b.tif"})
     about = results(tmp_path / "y" / "geodet.json")

@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 import shapely
 from affine import Affine
-from factories_vectors import CLASSES, FIELDS, NORTH_UP, UTM, found, part
+from factories_vectors import CLASSES, FIELDS, NORTH_UP, UTM, found, layer_of, part
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -27,14 +27,14 @@ def test_slices_together_are_the_whole_in_order():
 
 def test_no_detections_are_one_empty_slice():
     (only,) = iter_slices(part(Detections.empty()), 4)
-    rows = to_rows(only, CLASSES, UTM)
+    rows = to_rows(only, layer_of())
     assert len(rows) == 0
     assert rows.coordinates.shape == (0, 4, 2)
     assert [len(column) for column in rows.columns] == [0] * len(FIELDS)
 
 
 def test_columns_are_python_values_and_none():
-    rows = to_rows(part(found(2), crs=None), CLASSES, None)
+    rows = to_rows(part(found(2), crs=None), layer_of(None))
     assert rows.columns[-1] == [None, None]
     assert {type(value) for column in rows.columns[:-1] for value in column} == {str, float}
     assert set(rows.columns[0]) <= set(CLASSES)
@@ -43,14 +43,14 @@ def test_columns_are_python_values_and_none():
 @pytest.mark.parametrize("geometry", ["box", "centroid"])
 def test_bounds_hold_the_coordinates(geometry):
     turned = NORTH_UP @ Affine.rotation(30)
-    rows = to_rows(part(found(5), transform=turned), CLASSES, UTM, geometry)
+    rows = to_rows(part(found(5), transform=turned), layer_of(geometry=geometry))
     low, high = rows.bounds[:, None, :2], rows.bounds[:, None, 2:]
     assert ((low <= rows.coordinates) & (rows.coordinates <= high)).all()
 
 
 def test_joined_rows_keep_their_order():
-    pieces = [to_rows(one, CLASSES, UTM) for one in iter_slices(part(found(10)), 3)]
-    joined, whole = Rows.concatenate(pieces), to_rows(part(found(10)), CLASSES, UTM)
+    pieces = [to_rows(one, layer_of()) for one in iter_slices(part(found(10)), 3)]
+    joined, whole = Rows.concatenate(pieces), to_rows(part(found(10)), layer_of())
     np.testing.assert_array_equal(joined.coordinates, whole.coordinates)
     assert joined.columns == whole.columns
 
@@ -58,11 +58,11 @@ def test_joined_rows_keep_their_order():
 def test_a_scene_beyond_the_crs_is_an_error():
     far = part(crs=CRS.from_epsg(4326), transform=Affine(1, 0, 0, 0, -1, 1000), scene="b.tif")
     with pytest.raises(OutputError, match=r"b\.tif lies where WGS 84 / UTM zone 10N"):
-        to_rows(far, CLASSES, UTM)
+        to_rows(far, layer_of())
 
 
 def rows_of(*, count=20, crs=UTM, geometry="box", scene="größe.tif"):
-    return to_rows(part(found(count), scene=scene, crs=crs), CLASSES, crs, geometry)
+    return to_rows(part(found(count), scene=scene, crs=crs), layer_of(crs, geometry=geometry))
 
 
 @pytest.mark.parametrize("geometry", ["box", "centroid"])
@@ -88,7 +88,7 @@ def test_unknown_areas_are_null():
 
 
 def test_no_rows_are_an_empty_batch():
-    rows = to_rows(part(Detections.empty()), CLASSES, UTM)
+    rows = to_rows(part(Detections.empty()), layer_of())
     batch = to_arrow(rows, "geom")
     batch.validate(full=True)
     assert (batch.num_rows, batch.num_columns) == (0, len(FIELDS) + 1)

@@ -6,6 +6,7 @@ from factories_vectors import found, layer_of, part
 from geodet.errors import OutputError
 from geodet.files.pending import PendingFile
 from geodet.vector import writer
+from geodet.vector.rows import FileLayer
 from geodet.vector.writer import RowWriter, raising_os_errors
 
 
@@ -13,7 +14,9 @@ class Recorder(RowWriter):
     """Remembers how many rows come at once."""
 
     def __init__(self, folder, error=None):
-        super().__init__(PendingFile(folder / "a.gpkg"), layer_of(folder / "a.gpkg"))
+        super().__init__(
+            PendingFile(folder / "a.gpkg"), FileLayer.of(layer_of(), folder / "a.gpkg")
+        )
         self._temporary.touch()
         self.calls, self.error = [], error
 
