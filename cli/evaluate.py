@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +17,10 @@ from .report import print_json, print_table, set_up_logging
 from .score_thresholds import parse_thresholds
 
 if TYPE_CHECKING:
+    from geodet.config import Config
     from geodet.evaluation.evaluate import EvaluateReport
     from geodet.evaluation.measures import ClassMeasures, Evaluation
+    from geodet.tilesets.splits import Part
 
 __all__ = ["EXAMPLES", "evaluate"]
 
@@ -109,18 +112,9 @@ def evaluate(
     score threshold, and average precision (AP) over all scores. Labels outside the examined area of
     the detections do not count, if the file records it.
     """
-    _check_usage(data, detections, labels, scene)
-    if data is not None and (aoi or bounds):
-        raise typer.BadParameter(
-            "applies only to the labels of a scene; for chips, give the area to geodet tile",
-            param_hint="--aoi",
-        )
+    inputs = _Inputs(data, detections, labels, scene, aoi)
+    _check_usage(inputs, context, has_area=bool(aoi or bounds))
     corners, crs = opt.parse_bounds(bounds)
-    source = context.get_parameter_source("model")
-    if detections is not None and source is not None and source.name == "COMMANDLINE":
-        raise typer.BadParameter(
-            "no model runs when --detections are compared with labels", param_hint="--model"
-        )
     set_up_logging(verbose=verbose, quiet=quiet)
     from geodet.config.recipes import label_flags
 
@@ -135,54 +129,54 @@ def evaluate(
         flags.setdefault(section, {}).update(given)
     sections = ("data", "match", "detect", "tile")
     config = opt.resolve(recipe, settings, flags=flags, sections=sections)
-    _check_files(data, detections, labels, scene, aoi, output, overwrite=overwrite)
-    files: dict[str, Any] = {
-        "score_field": score_field,
-        "output": output,
-        "overwrite": overwrite,
-        "command": command_line(),
-    }
-    if data is not None and detections is not None:
-        from geodet.evaluation.evaluate import evaluate_results
-
-        report = evaluate_results(detections, data, config, split=split, **files)
-    elif data is not None:
+    _check_files(inputs, output, overwrite=overwrite)
+    if data is not None and detections is None:
         told = {"overwrite": overwrite, "quiet": quiet}
         report = evaluate_on_chips(data, model, split, config, device, output, **told)
     else:
-        from geodet.evaluation.evaluate import evaluate_vectors
-        from geodet.tilesets.tile_inputs import LabelledArea
-
-        assert detections is not None
-        assert labels is not None
-        area = LabelledArea(aoi, corners, crs) if aoi or corners else None
-        report = evaluate_vectors(detections, labels, config, scene=scene, area=area, **files)
+        files: dict[str, Any] = {
+            "score_field": score_field,
+            "output": output,
+            "overwrite": overwrite,
+            "command": command_line(),
+        }
+        report = _compare(inputs, config, split, (corners, crs), **files)
     _print_as_json(report) if as_json else _print_evaluation(report, quiet=quiet)
 
 
-def _check_usage(
-    data: Path | None, detections: Path | None, labels: Path | None, scene: Path | None
-) -> None:
-    if data is not None and (labels or scene):
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """What is read."""
+
+    data: Path | None
+    detections: Path | None
+    labels: Path | None
+    scene: Path | None
+    aoi: Path | None
+
+
+def _check_usage(inputs: _Inputs, context: typer.Context, *, has_area: bool) -> None:
+    if inputs.data is not None and (inputs.labels or inputs.scene):
         raise typer.BadParameter(
             "give --data, or --detections and --labels, but not both", param_hint="--data"
         )
-    if data is None and not (detections and labels):
+    if inputs.data is None and not (inputs.detections and inputs.labels):
         raise typer.BadParameter(
             "give --data with labelled chips, or --detections and --labels", param_hint="--data"
         )
+    if inputs.data is not None and has_area:
+        raise typer.BadParameter(
+            "applies only to the labels of a scene; for chips, give the area to geodet tile",
+            param_hint="--aoi",
+        )
+    source = context.get_parameter_source("model")
+    if inputs.detections is not None and source is not None and source.name == "COMMANDLINE":
+        raise typer.BadParameter(
+            "no model runs when --detections are compared with labels", param_hint="--model"
+        )
 
 
-def _check_files(
-    data: Path | None,
-    detections: Path | None,
-    labels: Path | None,
-    scene: Path | None,
-    aoi: Path | None,
-    output: Path | None,
-    *,
-    overwrite: bool,
-) -> None:
+def _check_files(inputs: _Inputs, output: Path | None, *, overwrite: bool) -> None:
     """Refuse paths that do not exist, or exist already, before anything slow is imported."""
     from geodet.files.output_folders import check_evaluation_folder, check_tileset_exists
     from geodet.raster.reach import announce_reach
@@ -190,17 +184,39 @@ def _check_files(
     from geodet.vector.formats import check_vector_exists, path_of
 
     if output is not None:
-        read = (data, detections, labels, scene, aoi)
-        inputs = [Path(path_of(path)) for path in read if path is not None]
-        check_evaluation_folder(output, overwrite=overwrite, inputs=inputs)
-    if data is not None:
-        check_tileset_exists(data)
-    for path in (detections, labels, aoi):
+        given = [path for path in astuple(inputs) if path is not None]
+        paths = [Path(path_of(path)) for path in given]
+        check_evaluation_folder(output, overwrite=overwrite, inputs=paths)
+    if inputs.data is not None:
+        check_tileset_exists(inputs.data)
+    for path in (inputs.detections, inputs.labels, inputs.aoi):
         if path is not None:
             check_vector_exists(path)
-    if scene is not None:
-        check_scene_exists(scene)
-        announce_reach([str(scene)])
+    if inputs.scene is not None:
+        check_scene_exists(inputs.scene)
+        announce_reach([str(inputs.scene)])
+
+
+def _compare(
+    inputs: _Inputs,
+    config: Config,
+    split: Part,
+    bounds: tuple[tuple[float, float, float, float] | None, str | None],
+    **files: Any,
+) -> EvaluateReport:
+    """Compare detections with the labels of chips or of a scene."""
+    assert inputs.detections is not None
+    if inputs.data is not None:
+        from geodet.evaluation.evaluate import evaluate_results
+
+        return evaluate_results(inputs.detections, inputs.data, config, split=split, **files)
+    from geodet.evaluation.evaluate import evaluate_vectors
+    from geodet.tilesets.tile_inputs import LabelledArea
+
+    assert inputs.labels is not None
+    area = LabelledArea(inputs.aoi, *bounds) if inputs.aoi or bounds[0] else None
+    vectors = inputs.detections, inputs.labels
+    return evaluate_vectors(*vectors, config, scene=inputs.scene, area=area, **files)
 
 
 def _print_as_json(report: EvaluateReport) -> None:
