@@ -21,6 +21,7 @@ from geodet.tilesets.coco_shapes import (
     single_outline,
 )
 from geodet.tilesets.labels import (
+    BoxForm,
     LabelledImage,
     ParsedImage,
     ParsedLabels,
@@ -193,7 +194,10 @@ def _add_annotation(
         outline = turned_corners(box, degrees)
         box = bounds_of(outline)
     ignored = str(entry.get("iscrowd", 0)).lower() in ("1", "true")
-    image.add(box, names[found["category"]], number, ignored=ignored, outline=outline)
+    has_numbers = not (degrees or entry.get("segmentation") or "whole_bbox" in entry)
+    form: BoxForm | None = "sizes" if has_numbers else None
+    name = names[found["category"]]
+    image.add(box, name, number, ignored=ignored, outline=outline, form=form)
     return True
 
 

@@ -133,7 +133,9 @@ def read_csv(
         cells = [row[header.index(column)] for column in columns]
         box = _to_box(kind, cells, delimiter, where, path)
         if box is not None:
-            images[name].add(box, None if label is None else row[label].strip(), number)
+            form = None if kind == "points" else kind
+            class_name = None if label is None else row[label].strip()
+            images[name].add(box, class_name, number, form=form)
     if kind == "corners" and {"width", "height"} <= set(header):
         _add_sizes(rows, owners, [header.index("width"), header.index("height")])
     is_said = label is not None or label_field is not None

@@ -32,6 +32,7 @@ from geodet.tilesets.splits import Part, Split
 __all__ = [
     "FARTHEST_PX",
     "Box",
+    "BoxForm",
     "LabelledImage",
     "ParsedImage",
     "ParsedLabels",
@@ -53,6 +54,7 @@ FARTHEST_PX = 1e9
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
 Quad = tuple[Point, Point, Point, Point]
+BoxForm = Literal["corners", "sizes", "centres"]
 _Frame = Literal["pixels", "whole", "shares", "centres"]
 
 
@@ -142,6 +144,9 @@ class ParsedImage:
     """Whether each object is a region that neither trains nor counts."""
     quads: list[Quad | None] = field(default_factory=list)
     """The corners of each object, in the frame of its box, where the labels have four."""
+    forms: list[BoxForm | None] = field(default_factory=list)
+    """The numbers of which each box was read: x1 y1 x2 y2, x y width height, or the latter with a
+    centre; None of points and of outlines."""
     size: tuple[int, int] | None = None
     """Width and height, if the labels contain them."""
     place: str | None = None
@@ -165,6 +170,7 @@ class ParsedImage:
         *,
         ignored: bool = False,
         outline: Sequence[Point] = (),
+        form: BoxForm | None = None,
     ) -> None:
         """Add an object.
 
@@ -174,6 +180,7 @@ class ParsedImage:
             number: Its line or element, for error messages.
             ignored: Whether it neither trains nor counts.
             outline: The points that the labels have of it; four different ones are its corners.
+            form: The four numbers that the labels have of it; None if they have others.
 
         Raises:
             TilesetError: The class is empty, or a coordinate is no number that an image can have.
@@ -197,6 +204,7 @@ class ParsedImage:
         self.numbers.append(number)
         self.ignored.append(ignored)
         self.quads.append(_quad_of(outline))
+        self.forms.append(form)
 
     def note_size(self, width: Any, height: Any) -> None:
         """Keep the width and the height that the labels state, where both are numbers above 0."""
@@ -253,7 +261,8 @@ def read_text(path: Path) -> str:
         TilesetError: The file cannot be read.
     """
     with raising_tileset_errors(path):
-        return _with_plain_lines(to_text(read_document(path)))
+        text = to_text(read_document(path))
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_json_labels(path: Path) -> Any:
@@ -274,11 +283,6 @@ def parse_yaml_labels(text: str, path: Path) -> Any:
     """
     with raising_tileset_errors(path):
         return parse_yaml(text)
-
-
-def _with_plain_lines(text: str) -> str:
-    """End lines as text files are read: by a line feed."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def parse_box(values: Sequence[str], where: str) -> Box:

@@ -16,6 +16,7 @@ from geodet.geometry.geobox import GeoBox, step_lengths
 from geodet.raster.ground_grids import are_square
 from geodet.tilesets.class_fields import map_classes
 from geodet.tilesets.displayed_images import read_geoboxes
+from geodet.tilesets.doubtful_labels import note_doubtful_boxes
 from geodet.tilesets.duplicate_images import find_duplicates
 from geodet.tilesets.label_boxes import check_in_pixels, to_oriented_boxes, to_pixel_boxes
 from geodet.tilesets.labels import LabelledImage, ParsedImage, ParsedLabels, Tileset
@@ -86,6 +87,7 @@ def read_tileset(
     if not has_own_split:
         _report_split(labels, splits, config, part)
         _report_unplaced(items, geoboxes, splits, root, config, part)
+    labels.notes += note_doubtful_boxes(items, geoboxes, labels.source)
     for note in labels.notes:
         logger.warning("%s", note)
     images = [

@@ -12,6 +12,7 @@ from geodet.documents.xml_documents import read_xml_root
 from geodet.errors import TilesetError
 from geodet.tilesets.labels import (
     Box,
+    BoxForm,
     ParsedImage,
     ParsedLabels,
     Point,
@@ -70,7 +71,8 @@ def _read_voc_image(path: Path, file: Path) -> ParsedImage:
         box, angle = _read_voc_box(item, f"{file}, object {number}")
         corners = turned_corners(box, angle) if angle else ()
         box = bounds_of(corners) if corners else box
-        image.add(box, name, number, ignored=difficult, outline=corners)
+        form: BoxForm | None = None if corners or item.find("robndbox") is not None else "corners"
+        image.add(box, name, number, ignored=difficult, outline=corners, form=form)
     return image
 
 

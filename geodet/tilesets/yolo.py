@@ -12,6 +12,7 @@ from geodet.documents.values import member, plain_word, shown, whole_number
 from geodet.errors import TilesetError
 from geodet.tilesets.labels import (
     Box,
+    BoxForm,
     ParsedImage,
     ParsedLabels,
     Point,
@@ -92,7 +93,8 @@ def read_yolo(
                         hint="classes are counted from 0; add the missing names",
                         path=file,
                     )
-                image.add(box, names[index], number, outline=outline)
+                form: BoxForm | None = None if outline else "centres"
+                image.add(box, names[index], number, outline=outline, form=form)
         images.append(image)
     return ParsedLabels(names_file, images, tuple(names))
 
