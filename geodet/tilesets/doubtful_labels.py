@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
-from geodet.tilesets.labels import BoxForm, ParsedImage
+from geodet.tilesets.labels import BoxForm, ParsedImage, ParsedLabels
 
-__all__ = ["note_doubtful_boxes"]
+__all__ = ["note_doubtful_boxes", "note_doubtful_classes"]
 
 _FORMS: dict[BoxForm, str] = {
     "corners": "xmin, ymin, xmax, ymax",
@@ -22,6 +22,7 @@ _SLACK = 1.0  # pixels; programs differ in where a pixel begins
 _ENOUGH = 5  # boxes; fewer may be mistakes of their own
 _SHARE = 0.1  # of all boxes, inverted ones where no other form fits
 _BESIDE = 0.05  # of the boxes that are wrong as read, which may be wrong in the form that fits
+_BACKGROUND = ("background", "ignore", "unknown", "other", "none", "unlabel")
 
 
 def note_doubtful_boxes(
@@ -120,3 +121,29 @@ def _are_wrong(corners: Floats, sizes: Floats) -> NDArray[np.bool_]:
     """Whether boxes are inverted or reach outside of their image."""
     beyond = (corners[:, :2] < -_SLACK) | (corners[:, 2:] > sizes + _SLACK)
     return _are_inverted(corners) | np.asarray(beyond.any(axis=1), np.bool_)
+
+
+def note_doubtful_classes(labels: ParsedLabels) -> list[str]:
+    """Note YOLO labels whose class numbers probably count from 1.
+
+    Where the last name has no object, no number is too large. Labels that use few of many names, as
+    those of a public list, are not doubtful.
+
+    Args:
+        labels: The labels before any class is renamed.
+
+    Returns:
+        One text if the first class has no object, and more than half of the others have.
+    """
+    first, *others = labels.classes or ("",)
+    used = {name for image in labels.images for name in image.names}
+    if not labels.layout.startswith("YOLO") or first in used:
+        return []
+    count = len(used.intersection(others))
+    if 2 * count <= len(others) or any(word in first.casefold() for word in _BACKGROUND):
+        return []
+    return [
+        f"{labels.source}: no object has the class number 0, {first!r}, but {count} of the other"
+        f" {len(others)} classes have objects: if the numbers in the labels count from 1, subtract"
+        " 1, since YOLO counts from 0"
+    ]

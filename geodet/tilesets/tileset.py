@@ -16,7 +16,7 @@ from geodet.geometry.geobox import GeoBox, step_lengths
 from geodet.raster.ground_grids import are_square
 from geodet.tilesets.class_fields import map_classes
 from geodet.tilesets.displayed_images import read_geoboxes
-from geodet.tilesets.doubtful_labels import note_doubtful_boxes
+from geodet.tilesets.doubtful_labels import note_doubtful_boxes, note_doubtful_classes
 from geodet.tilesets.duplicate_images import find_duplicates
 from geodet.tilesets.label_boxes import check_in_pixels, to_oriented_boxes, to_pixel_boxes
 from geodet.tilesets.labels import LabelledImage, ParsedImage, ParsedLabels, Tileset
@@ -74,6 +74,7 @@ def read_tileset(
             " renames",
             path=found.source,
         )
+    found.notes += note_doubtful_classes(found)
     labels = map_classes(found, config, others=other_classes)
     _check_files(labels)
     check_in_pixels(labels.images, labels.source)

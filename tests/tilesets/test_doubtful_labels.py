@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 from affine import Affine
-from factories_tilesets import paint_image, write, write_coco, write_voc
+from factories_tilesets import paint_frames, paint_image, write, write_coco, write_voc
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +14,7 @@ from geodet.tilesets.labels import ParsedImage
 from geodet.tilesets.tileset import read_tileset
 
 W, H = 64, 48
+FRAMES = ("a.png", "b.png", "c.png")
 CORNERS = "xmin, ymin, xmax, ymax"
 SIZES = "x, y, width, height"
 CENTRES = "centre x, centre y, width, height"
@@ -106,3 +107,30 @@ def test_inverted_boxes_are_noted_where_no_other_form_fits():
 def test_a_few_inverted_boxes_are_no_sign_of_another_form():
     boxes = [(x, y, x + w, y + h) for x, y, w, h in BOXES]
     assert note_corners([*boxes, (30, 30, 20, 20), (40, 40, 20, 20)]) == []
+
+
+def write_yolo(folder, names, numbers):
+    write(folder / "classes.txt", "\n".join(names))
+    images = paint_frames(folder, FRAMES[: len(numbers)])
+    for image, number in zip(images, numbers, strict=True):
+        write(image.with_suffix(".txt"), f"{number} 0.5 0.5 0.2 0.2")
+
+
+@pytest.mark.parametrize(
+    ("names", "numbers", "is_doubtful"),
+    [
+        (("car", "bus", "van", "lorry"), (1, 2, 3), True),
+        (("car", "bus", "van", "lorry"), (1, 3), True),
+        (("car", "bus", "van", "lorry"), (0, 1, 3), False),
+        (("car", "bus", "van", "lorry", "tram"), (1, 3), False),
+        (("__background__", "car", "bus"), (1, 2), False),
+        (("car",), (0,), False),
+    ],
+)
+def test_class_numbers_that_may_count_from_1_are_noted(
+    names, numbers, is_doubtful, tmp_path, caplog
+):
+    write_yolo(tmp_path, names, numbers)
+    read_tileset(tmp_path, DataConfig(), part="all")
+    noted = [m for m in caplog.messages if "if the numbers in the labels count from 1" in m]
+    assert len(noted) == is_doubtful
