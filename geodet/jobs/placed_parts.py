@@ -87,7 +87,7 @@ class PlacedParts(BandStore):
         self._scene, self._classes, self._note = scene, tuple(classes), note
 
     def list_missing(self, bands: Iterable[int], *, strict: bool = False) -> list[int]:
-        """List the bands that have no part, or one that is cut off.
+        """List the bands that have no part, one that is cut off, or one of another job or place.
 
         Only the ends of the files are read: a job may have a hundred thousand, on a network drive.
         What is damaged between them shows itself in :meth:`read_intact`.
@@ -112,7 +112,7 @@ class PlacedParts(BandStore):
         return [
             band
             for band, path in paths.items()
-            if path.name not in there or not _has_ends(path, strict=strict)
+            if path.name not in there or not _is_part(path, self._origin(band), strict=strict)
         ]
 
     def read_intact(self, band: int) -> BandPart:
@@ -178,14 +178,19 @@ class PlacedParts(BandStore):
             raise ValueError(text) from error  # and are OSErrors even for what is in memory
 
 
-def _has_ends(path: Path, *, strict: bool) -> bool:
-    """Whether the ends of a file are those of a Parquet file."""
+def _is_part(path: Path, origin: Mapping[str, str], *, strict: bool) -> bool:
+    """Whether a file has the ends of a Parquet file, whose metadata say where it belongs."""
     try:
         with path.open("rb") as file:
             start = file.read(len(_MAGIC))
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - _LENGTH_BYTES - len(_MAGIC), 0))
             end = file.read()
+            length = int.from_bytes(end[:_LENGTH_BYTES], "little")
+            rest = size - 2 * len(_MAGIC) - _LENGTH_BYTES
+            is_whole = start == _MAGIC == end[_LENGTH_BYTES:] and 0 < length <= rest
+            file.seek(size - len(end) - length if is_whole else 0)
+            footer = file.read(length) if is_whole else b""
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -193,12 +198,21 @@ def _has_ends(path: Path, *, strict: bool) -> bool:
             raise _unreadable(path, error) from error
         logger.warning("%s counts as missing: %s", path, error)
         return False
-    footer = int.from_bytes(end[:_LENGTH_BYTES], "little")
-    rest = size - 2 * len(_MAGIC) - _LENGTH_BYTES
-    if start == _MAGIC == end[_LENGTH_BYTES:] and 0 < footer <= rest:
+    try:
+        about = parquet.read_metadata(pyarrow.BufferReader(_MAGIC + footer + end)).metadata
+        _check_origin(about, origin)
+    except (pyarrow.ArrowException, OSError, KeyError, TypeError, UnicodeError):
+        logger.warning("%s counts as missing: it is cut off or damaged", path)
+    except ValueError as error:
+        logger.warning("%s counts as missing: %s", path, error)
+    else:
         return True
-    logger.warning("%s counts as missing: it is cut off or damaged", path)
     return False
+
+
+def _check_origin(about: Mapping[bytes, bytes], origin: Mapping[str, str]) -> None:
+    if any(about[title.encode()].decode() != text for title, text in origin.items()):
+        raise ValueError("it was computed for another job, scene or band")
 
 
 def _unreadable(path: Path, error: OSError) -> OutputError:
@@ -232,8 +246,7 @@ def _checksum(part: BandPart) -> str:
 def _read(content: bytes, classes: Sequence[str], origin: Mapping[str, str]) -> BandPart:
     with parquet.ParquetFile(pyarrow.BufferReader(content)) as file:
         about = file.schema_arrow.metadata
-        if any(about[title.encode()].decode() != text for title, text in origin.items()):
-            raise ValueError("it was computed for another job, scene or band")
+        _check_origin(about, origin)
         names = file.schema_arrow.names
         shape = _SHAPE if _SHAPE[-1] in names else _SHAPE[:_AXIS_ALIGNED]
         table = file.read(["label", "score", _ROW, *shape, *_CUT], use_threads=False)

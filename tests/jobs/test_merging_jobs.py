@@ -254,28 +254,36 @@ def test_a_part_that_is_damaged_within_is_an_error_of_the_merge(searched_job, tm
 @pytest.mark.parametrize(
     "changes", [{"score_threshold": 0.4}, {"chip_size": 96}, {"batch_size": 2}]
 )
-def test_parts_of_a_job_with_other_settings_are_not_merged(
-    scenes, searched_job, model_path, tmp_path, changes
+def test_a_part_of_a_job_with_other_settings_counts_as_missing(
+    scenes, searched_job, model_path, tmp_path, changes, caplog
 ):
-    other, out = tmp_path / "other", tmp_path / "out.gpkg"
+    other = tmp_path / "other"
     config = CONFIG.model_copy(update=changes)
     plan_job(scenes, model_path, config, CPU, folder=other, sample_seconds=0)
     part = searched_job.store(1).folder / "000001.parquet"
     open_job(other).store(1).write(1, searched_job.store(1).read_intact(1))
     shutil.copyfile(open_job(other).store(1).path_of(1), part)
-    match = r"000001\.parquet cannot be merged: it was computed for another job, scene or band"
-    with pytest.raises(OutputError, match=match):
-        merge(searched_job, out)
-    assert not out.exists()
-    assert merge(searched_job, out, allow_missing=True).not_examined == 1
+    expect_missing(searched_job, tmp_path / "out.gpkg", caplog)
 
 
 @pytest.mark.parametrize("place", [(0, 1), (1, 2)])
-def test_a_part_in_the_place_of_another_is_not_merged(searched_job, tmp_path, place):
+def test_a_part_in_the_place_of_another_counts_as_missing(searched_job, tmp_path, place, caplog):
     part, (scene, band) = searched_job.store(1).folder / "000001.parquet", place
     shutil.copyfile(searched_job.store(scene).path_of(band), part)
-    with pytest.raises(OutputError, match=r"000001\.parquet cannot be merged: it was computed"):
-        merge(searched_job, tmp_path / "out.gpkg")
+    expect_missing(searched_job, tmp_path / "out.gpkg", caplog)
+
+
+def expect_missing(job, out, caplog):
+    """Check that info, merge and search agree on a part that is not of its place."""
+    about = summarise_job(job.folder)
+    assert about.bands - about.computed == 1
+    assert "000001.parquet counts as missing: it was computed for another job, sc" in caplog.text
+    with pytest.raises(OutputError, match=r"1 of \d+ bands of .* not computed yet: east\.tif: 1\n"):
+        merge(job, out)
+    assert not out.exists()
+    assert merge(job, out, allow_missing=True).not_examined == 1
+    assert sum(shard.computed for shard in search(job, 2)) == 1
+    assert merge(job, out, overwrite=True).not_examined == 0
 
 
 @pytest.mark.parametrize("allow_missing", [False, True])
