@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from geodet.config import DataConfig, TileConfig
-from geodet.errors import ConfigError, TilesetError
+from geodet.errors import ConfigError, TilesetError, VectorError
+from geodet.files.decisions import WINDOWS_LAYER
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import oriented_of_boxes
@@ -29,6 +30,8 @@ from geodet.tilesets.labelled_scene import LabelledScene
 from geodet.tilesets.unplaced_labels import check_objects_have_place
 from geodet.tilesets.used_classes import choose_used_classes, number_classes
 from geodet.vector.area_of_interest import AreaOfInterest, aoi_of_bounds, read_aoi
+from geodet.vector.formats import LAYER_SEPARATOR
+from geodet.vector.vector_files import read_frame, scenes_of_rows
 
 __all__ = ["LabelledArea", "TileInputs", "read_areas", "read_tile_inputs"]
 
@@ -114,7 +117,10 @@ class _Grid(NamedTuple):
 
 
 def read_areas(
-    area: LabelledArea | None, geoboxes: Sequence[GeoBox], names: Sequence[str | None] = ()
+    area: LabelledArea | None,
+    geoboxes: Sequence[GeoBox],
+    names: Sequence[str | None] = (),
+    paths: Sequence[str] = (),
 ) -> Sequence[AreaOfInterest | None]:
     """Read the labelled part of each scene; None where all of it is.
 
@@ -122,6 +128,7 @@ def read_areas(
         area: The part; None: everything.
         geoboxes: The scenes'.
         names: As in :func:`geodet.vector.area_of_interest.read_aoi`.
+        paths: The scenes', for messages.
 
     Raises:
         VectorError: The file cannot be read, or meets no scene.
@@ -134,8 +141,23 @@ def read_areas(
     else:
         return [None] * len(geoboxes)
     if all(one.is_empty for one in found):
+        if area.reviews is not None:
+            raise _not_reviewed(area.reviews, paths)
         found[0].check_meets_scene()
     return found
+
+
+def _not_reviewed(reviews: Path, paths: Sequence[str]) -> VectorError:
+    """Return the error of reviews that have no window in any of the scenes."""
+    windows = read_frame(f"{reviews}{LAYER_SEPARATOR}{WINDOWS_LAYER}", columns=["scene"])
+    named = ", ".join(sorted(set(scenes_of_rows(windows)) - {""}))[:200]
+    return VectorError(
+        f"{reviews} has no reviewed window in {', '.join(paths)[:200]}; its windows are in"
+        f" {named or 'no scene that they name'}",
+        hint="give the scenes that were reviewed; or mark windows as done in geodet view, with the"
+        " key w",
+        path=reviews,
+    )
 
 
 def read_tile_inputs(
@@ -176,7 +198,7 @@ def read_tile_inputs(
     warn_of_unplaced(unplaced)
     geoboxes = [grid.geobox for grid in grids]
     reviewed = _reviewed_names(area, paths, geoboxes)
-    areas = read_areas(area, geoboxes, reviewed)
+    areas = read_areas(area, geoboxes, reviewed, paths)
     reader = LabelFiles(files, paths, config, data)
     met = [i for i, aoi in enumerate(areas) if aoi is None or not aoi.is_empty]
     read = [reader.read(i, geoboxes[i], reviewed[i]) for i in met]

@@ -70,6 +70,18 @@ def test_only_reviewed_windows_become_chips(scene, tmp_path):
     assert sum(len(image.boxes) for image in images) == len(inside)
 
 
+def test_a_scene_without_a_reviewed_window_is_named(scene, make_scene, tmp_path):
+    with Scene(scene) as opened:
+        review(tmp_path / "r.gpkg", "scene.tif", opened.geobox)
+    other = make_scene(name="other.tif", width=64, height=64, origin=(700_000, 5_000_000))
+    match = r"r\.gpkg has no reviewed window in .*other\.tif; its windows are in scene\.tif"
+    with pytest.raises(VectorError, match=match) as refused:
+        geodet.tile(other, None, tmp_path / "tiles", reviews=tmp_path / "r.gpkg", settings=CHIPS)
+    assert refused.value.hint.startswith(
+        "give the scenes that were reviewed; or mark windows as done"
+    )
+
+
 def test_rectangles_become_labels_at_their_angles(scene, tmp_path):
     turned = (30.0, 30.0, 30.0, 8.0, 0.5)
     with Scene(scene) as opened:
