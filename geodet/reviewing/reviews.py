@@ -269,6 +269,7 @@ def _read_crs(path: Path, geobox: GeoBox) -> CRS | None:
     try:
         stored = read_extent(f"{path}{LAYER_SEPARATOR}{LABELS_LAYER}")[0]
     except VectorError as error:
+        _check_not_locked(path)
         raise OutputError(f"{path} is not a file of reviews", hint=_HINT, path=path) from error
     own = geobox.crs
     if (stored is None) != (own is None) or not _has_place(geobox, stored):
@@ -279,6 +280,21 @@ def _read_crs(path: Path, geobox: GeoBox) -> CRS | None:
             path=path,
         )
     return stored
+
+
+def _check_not_locked(path: Path) -> None:
+    """Check that no other program holds a file exclusively, in which case nothing can read it."""
+    address = f"{path.resolve().as_uri()}?mode=ro"
+    try:
+        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=0)) as database:
+            database.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _LOCKED:
+            raise OutputError(
+                f"cannot read {path}: another program has locked it",
+                hint=_hint_at(error, path),
+                path=path,
+            ) from error
 
 
 def _has_place(geobox: GeoBox, crs: CRS | None) -> bool:

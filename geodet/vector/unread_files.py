@@ -14,6 +14,7 @@ from geodet.vector.formats import path_of
 __all__ = ["explain_file", "no_geometries", "unreadable_vector"]
 
 _GDAL_ADVICE = "; It might help to specify the correct driver"  # by a prefix that geodet lacks
+_LOCKED = "database is locked"  # of SQLite, through GDAL
 _PROJECTS = {".qgs": "QGIS", ".qgz": "QGIS", ".mxd": "ArcGIS", ".aprx": "ArcGIS"}
 _SHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
 _RASTERS = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg", ".jpeg")
@@ -35,6 +36,12 @@ def unreadable_vector(path: str | Path, reason: str) -> VectorError:
         return VectorError(f"{path} {what}, not a vector file", hint=hint, path=path)
     if path_of(path).lower().endswith(_RASTERS):
         return VectorError(f"{path} is a raster, not a vector file", hint=_CHOOSE, path=path)
+    if _LOCKED in reason:
+        return VectorError(
+            f"cannot read {path}: another program has locked it",
+            hint="save the edits and close it in other programs, for example in QGIS",
+            path=path,
+        )
     return VectorError(
         f"cannot read {path} as a vector file: {reason.partition(_GDAL_ADVICE)[0].rstrip('.')}",
         hint="geodet reads what GDAL reads, such as GeoPackage, GeoJSON and Shapefile, and "

@@ -2,6 +2,8 @@
 
 import contextlib
 import sqlite3
+import subprocess
+import sys
 
 import geopandas
 import numpy as np
@@ -19,7 +21,7 @@ from geodet.files.outputs import check_destination
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.reviewing.reviewed_items import ReviewedObject, ReviewedWindow, bounds_of_oriented
-from geodet.reviewing.reviews import ReviewFile, check_reviews
+from geodet.reviewing.reviews import ReviewFile, check_review_layers, check_reviews
 
 UTM = CRS.from_epsg(32633)
 PLACE = GeoBox(300, 200, NORTH_UP, UTM)
@@ -260,3 +262,25 @@ def test_the_database_is_whole(tmp_path):
     with contextlib.closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert database.execute("SELECT count(*) FROM labels").fetchone() == (50,)
+
+
+LOCK = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_file_that_another_program_has_locked_is_said_to_be_locked(tmp_path):
+    path = tmp_path / "r.gpkg"
+    ReviewFile(path, "a.tif", PLACE)
+    command = [sys.executable, "-c", LOCK, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        match = r"r\.gpkg: another program has locked it"
+        with pytest.raises(OutputError, match=match) as refused:
+            check_review_layers(path, PLACE)
+        other.stdin.close()
+    assert refused.value.hint.startswith("save the edits and close it in other programs")

@@ -1,5 +1,7 @@
 """What is said of files that people give as labels and that have no geometries to read."""
 
+import subprocess
+import sys
 import zipfile
 
 import geopandas
@@ -11,7 +13,7 @@ from cli_runner import invoke_fixture  # noqa: F401 - a fixture
 
 from geodet.errors import VectorError
 from geodet.vector.unread_files import explain_file
-from geodet.vector.vector_files import read_frame
+from geodet.vector.vector_files import list_layers, read_frame
 
 GDAL_ADVICE = "<DRIVER>"
 
@@ -137,3 +139,26 @@ def test_info_says_what_a_file_is_and_what_it_takes(tmp_path, invoke, name, text
     told = invoke("info", name, code=1).stderr
     assert text in told
     assert hint in told
+
+
+LOCK = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_geopackage_that_another_program_has_locked_is_said_to_be_locked(tmp_path):
+    path = tmp_path / "a.gpkg"
+    geopandas.GeoDataFrame(geometry=[shapely.Point(1, 2)], crs="EPSG:32633").to_file(path)
+    command = [sys.executable, "-c", LOCK, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        match = r"a\.gpkg: another program has locked it"
+        for read in (list_layers, read_frame):
+            with pytest.raises(VectorError, match=match) as refused:
+                read(path)
+            assert refused.value.hint.startswith("save the edits and close it in other programs")
+        other.stdin.close()
