@@ -20,6 +20,9 @@ _GLOBAL = ("--offline", "--restricted")
 """Options of the program."""
 
 
+_RECIPE = "recipe"
+"""The parameter of ``--config``: of several recipes, the last would be taken alone."""
+
 _FILES_AS_TEXT = ("path", "scene", "typed_outputs")
 """Parameters whose files may have other names than those of a file system."""
 
@@ -45,7 +48,12 @@ class DocumentedCommand(TyperCommand):
             str(self.name), args, options, takes_scenes=takes_scenes
         ):
             ctx.fail(message)
-        typed, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        typed, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        if [param.name for param in order].count(_RECIPE) > 1:
+            ctx.fail(
+                "--config is given twice: give one recipe, and set other keys with --set"
+                " SECTION.KEY=VALUE"
+            )
         for param in params:
             takes_file = "Path" in str(param.bare_type()) or param.name in _FILES_AS_TEXT
             if takes_file and _has_empty(typed.get(param.name)):

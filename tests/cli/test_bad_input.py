@@ -346,3 +346,9 @@ def test_a_date_that_is_none_is_refused_before_anything_else(invoke, make_scene,
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1.5")
     done = invoke("info", make_scene(), code=1)
     assert done.stderr.startswith("error: SOURCE_DATE_EPOCH is '1.5', not a whole number of sec")
+
+
+@pytest.mark.parametrize("command", ["detect", "config", "train"])
+def test_two_recipes_are_refused_since_one_would_be_ignored(invoke, command):
+    words = (command, "-c", "small-objects", "--config", "fast-cpu")
+    assert "--config is given twice: give one recipe" in invoke(*words, code=2).stderr
