@@ -256,10 +256,9 @@ def _open(path: str, handles: list[Any], *, as_stored: bool) -> Source:
     if colours is not None:
         handles.append(colours)
     names = tuple(text or "" for text in handles[-1].descriptions)
-    grid, warped_by = (None, "") if as_stored else open_warped(handles[-1])
-    if grid is not None:
-        handles.append(grid)
-        names += ("alpha",) * (grid.count - len(names))
+    grids, warped_by = ((), "") if as_stored else open_warped(handles[-1])
+    handles.extend(grids)
+    names += ("alpha",) * (handles[-1].count - len(names))
     interpretations = tuple(colour.name for colour in handles[-1].colorinterp)
     return Source(handles[-1], names, interpretations, warped_by, turn, tuple(handles[-2::-1]))
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import rasterio
+import rasterio.shutil
 from pyproj import CRS, Transformer
 from rasterio._err import CPLE_BaseError  # WarpedVRT raises it, and it is not a RasterioError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
 from rasterio.transform import Affine, from_gcps
 from rasterio.vrt import WarpedVRT
 
@@ -71,16 +74,20 @@ def _add_georeference(root: ET.Element, dataset: Any) -> None:
         numbers = ", ".join(repr(value) for value in dataset.transform.to_gdal())
         ET.SubElement(root, "GeoTransform").text = numbers
     elif points and crs is not None:
-        kept = ET.SubElement(root, "GCPList", Projection=crs.to_wkt())
-        for point in points:
-            place = {"Pixel": point.col, "Line": point.row, "X": point.x, "Y": point.y}
-            values = {name: repr(float(value)) for name, value in place.items()}
-            values |= {"Id": str(point.id), "Z": repr(float(point.z or 0))}
-            ET.SubElement(kept, "GCP", values)
+        _add_points(root, points, [(point.x, point.y) for point in points], crs)
     if coefficients := dataset.tags(ns="RPC"):
         kept = ET.SubElement(root, "Metadata", domain="RPC")
         for name, text in coefficients.items():
             ET.SubElement(kept, "MDI", key=name).text = text
+
+
+def _add_points(root: ET.Element, points: Sequence[Any], places: Any, crs: Any) -> None:
+    """Add ground control points to a virtual raster, at places in a CRS: (N, 2)."""
+    kept = ET.SubElement(root, "GCPList", Projection=crs.to_wkt())
+    for point, (x, y) in zip(points, places, strict=True):
+        place = {"Pixel": point.col, "Line": point.row, "X": x, "Y": y, "Z": point.z or 0}
+        values = {name: repr(float(value)) for name, value in place.items()}
+        ET.SubElement(kept, "GCP", {"Id": str(point.id), **values})
 
 
 _POINTS = "ground control points"
@@ -137,7 +144,7 @@ _POLES = {True: 5041, False: 5042}  # Universal Polar Stereographic, north and s
 _UTM_ENDS = (-80.0, 84.0)
 
 
-def open_warped(dataset: Any) -> tuple[Any | None, str]:
+def open_warped(dataset: Any) -> tuple[tuple[Any, ...], str]:
     """Open a virtual raster that warps another by its ground control points or RPCs.
 
     Its grid is in the CRS of the points; in the UTM zone of the scene if that CRS is geographic or
@@ -148,28 +155,54 @@ def open_warped(dataset: Any) -> tuple[Any | None, str]:
         dataset: An open raster, which has to stay open as long as the result.
 
     Returns:
-        The virtual raster, and what it is warped by; None and "" for a raster that has a transform
-        or nothing to warp by.
+        The virtual rasters, of which each reads from the one before and the last one is warped, and
+        what it is warped by; none and "" for a raster that has a transform or nothing to warp by.
 
     Raises:
         SceneError: The points or RPCs define no mapping, such as points in one line.
     """
     warp = find_warp(dataset)
     if warp == _POINTS:
-        points, crs = dataset.gcps
-        known = CRS.from_user_input(crs)
-        places = np.array([(point.x, point.y) for point in points])
-        target = _zone_of(places, known) if known.is_geographic else known
-        what = f"its {len(points)} ground control points"
-        return _warp(dataset, target, what, src_crs=crs), warp
+        return _warp_by_points(dataset), warp
     if warp == _COEFFICIENTS:
         target = utm_zone(dataset.rpcs.long_off, dataset.rpcs.lat_off)
         # There is no elevation model: the ground is taken to lie at the height offset of the RPCs.
         what = "its rational polynomial coefficients"
         height = dataset.rpcs.height_off
         # GDAL would take the degrees of the RPCs for coordinates in a CRS that the raster declares.
-        return _warp(dataset, target, what, src_crs="EPSG:4326", RPC_HEIGHT=height), warp
-    return None, ""
+        return (_warp(dataset, target, what, src_crs="EPSG:4326", RPC_HEIGHT=height),), warp
+    return (), ""
+
+
+def _warp_by_points(dataset: Any) -> tuple[Any, ...]:
+    points, crs = dataset.gcps
+    known, what = CRS.from_user_input(crs), f"its {len(points)} ground control points"
+    if not known.is_geographic:
+        return (_warp(dataset, known, what, src_crs=crs),)
+    places = np.array([(point.x, point.y) for point in points])
+    target = _zone_of(places, known)
+    placed = _open_placed(dataset, target, places, known)
+    try:
+        return placed, _warp(placed, target, what, src_crs=target.to_wkt(), name=dataset.name)
+    except SceneError:
+        placed.close()
+        raise
+
+
+def _open_placed(dataset: Any, target: CRS, places: Any, crs: CRS) -> Any:
+    """Open a virtual raster whose ground control points are those of another in a projected CRS.
+
+    GDAL fits a polynomial to the points. In degrees none fits around a pole, and the part of a
+    scene beyond the antimeridian would be lost.
+    """
+    moved = Transformer.from_crs(crs, target, always_xy=True).transform(*places.T)
+    with MemoryFile(ext=".vrt") as file:
+        rasterio.shutil.copy(dataset, file.name, driver="VRT")
+        root = ET.fromstring(file.read())
+    for degrees in root.findall("GCPList"):
+        root.remove(degrees)
+    _add_points(root, dataset.gcps[0], np.transpose(moved), target)
+    return rasterio.open(ET.tostring(root, encoding="unicode"))
 
 
 def utm_zone(longitude: float, latitude: float) -> CRS:
@@ -190,12 +223,15 @@ def utm_zone(longitude: float, latitude: float) -> CRS:
 
 
 def _zone_of(places: Any, crs: CRS) -> CRS:
+    """Return the zone of the middle of places, also of places on both sides of the antimeridian."""
     to_degrees = Transformer.from_crs(crs, WGS_84, always_xy=True)
-    longitude, latitude = to_degrees.transform(*places.mean(axis=0))
-    return utm_zone(longitude, latitude)
+    longitude, latitude = np.radians(to_degrees.transform(*places.T))
+    east, north = np.cos(latitude) * [np.sin(longitude), np.cos(longitude)]
+    x, y, z = east.mean(), north.mean(), np.sin(latitude).mean()  # in the middle of the globe
+    return utm_zone(*np.degrees([np.arctan2(x, y), np.arctan2(z, np.hypot(x, y))]).tolist())
 
 
-def _warp(dataset: Any, target: CRS, what: str, **options: Any) -> Any:
+def _warp(dataset: Any, target: CRS, what: str, *, name: str = "", **options: Any) -> Any:
     try:
         return WarpedVRT(
             dataset,
@@ -206,8 +242,8 @@ def _warp(dataset: Any, target: CRS, what: str, **options: Any) -> Any:
         )
     except (CPLE_BaseError, RasterioError) as error:
         raise SceneError(
-            f"cannot georeference {dataset.name} by {what}: {error}",
+            f"cannot georeference {name or dataset.name} by {what}: {error}",
             hint="set points that are not in one line with gdal_translate -gcp, or remove them "
             "with gdal_edit -unsetgcp or -unsetrpc",
-            path=dataset.name,
+            path=name or dataset.name,
         ) from error

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+from affine import Affine
 from factories_rasters import (
     NORTH_UP,
     PALETTE,
@@ -15,7 +16,7 @@ from factories_rasters import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyproj import CRS, Transformer
+from pyproj import CRS, Geod, Transformer
 from rasterio.control import GroundControlPoint
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.rpc import RPC
@@ -144,11 +145,17 @@ def test_nothing_outside_of_the_footprint_is_valid(make_scene):
     assert 0.9 < size < 1.1
 
 
+def to_degrees(x, y):
+    return Transformer.from_crs(32633, 4326, always_xy=True).transform(x, y)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32633", "EPSG:4326"])
 @pytest.mark.parametrize(
     "kind", [{"nodata": 0}, {"mask": True}, {"alpha": True}, {"nodata": np.nan, "dtype": "float32"}]
 )
-def test_holes_stay_holes(make_scene, kind):
-    path = with_points(make_scene, NORTH_UP, holes=[(10, 5, 40, 30)], **kind)
+def test_holes_stay_holes(make_scene, kind, crs):
+    placed = {"to_points": to_degrees} if crs == "EPSG:4326" else {}
+    path = with_points(make_scene, NORTH_UP, crs, holes=[(10, 5, 40, 30)], **placed, **kind)
     with Scene(path) as scene:
         pixels, valid = mosaic(scene, WindowGrid(*scene.grid, 40, 8))
     assert len(pixels) == 3
@@ -187,7 +194,6 @@ def test_points_that_no_transform_meets_do_not_place_the_stored_pixels(make_scen
 
 
 def test_points_in_degrees_give_metres_in_their_utm_zone(make_scene):
-    to_degrees = Transformer.from_crs(32633, 4326, always_xy=True).transform
     path = with_points(
         make_scene, TURNED, crs="EPSG:4326", to_points=to_degrees, objects=[(40, 30, 52, 42)]
     )
@@ -196,6 +202,39 @@ def test_points_in_degrees_give_metres_in_their_utm_zone(make_scene):
         found = centre_of_object(scene)
         assert scene.gsd == pytest.approx(0.6, rel=0.1)
     assert np.hypot(*(found - TURNED @ (46, 36))) < 0.3
+
+
+@pytest.mark.parametrize(
+    ("system", "place", "epsg"),
+    [
+        (32660, (-179.9999, 36.0), 32601),
+        (32760, (179.9999, -17.0), 32760),
+        (5041, (90.0, 90.0), 5041),
+        (5042, (0.0, -90.0), 5042),
+    ],
+)
+def test_points_in_degrees_place_a_raster_at_the_antimeridian_and_at_a_pole(
+    make_scene, system, place, epsg
+):
+    x, y = Transformer.from_crs(4326, system, always_xy=True).transform(*place)
+    turned = Affine.translation(x, y) @ Affine.rotation(20) @ Affine.scale(0.6, -0.6)
+    centred = turned @ Affine.translation(-48, -40)
+    to_degrees = Transformer.from_crs(system, 4326, always_xy=True).transform
+    path = with_points(
+        make_scene, centred, crs="EPSG:4326", to_points=to_degrees, objects=[(62, 20, 74, 32)]
+    )
+    with Scene(path) as scene:
+        assert scene.geobox.crs == CRS.from_epsg(epsg)
+        assert scene.gsd == pytest.approx(0.6, rel=0.1)
+        valid = scene.read(Window(0, 0, *scene.grid)).valid
+        assert valid.sum() * scene.gsd**2 == pytest.approx(96 * 80 * 0.6**2, rel=0.03)
+        found = centre_of_object(scene)
+        longitude, latitude = Transformer.from_crs(
+            scene.geobox.crs, 4326, always_xy=True
+        ).transform(*found)
+    expected = to_degrees(*(centred @ (68, 26)))
+    distance = Geod(ellps="WGS84").inv(longitude, latitude, *expected)[2]
+    assert distance < 0.3
 
 
 def linear_rpcs():
@@ -223,6 +262,20 @@ def test_rpcs_place_a_raster_whichever_crs_it_declares(make_scene, crs):
     assert np.hypot(*(found - to_metres(15.0, 40.65))) < 0.8  # of pixels of 0.9 by 1.4 m
 
 
+def test_points_in_degrees_place_the_colours_of_a_palette(make_scene):
+    corners = [(0, 0), (96, 0), (0, 80), (96, 80)]
+    points = [
+        GroundControlPoint(row=row, col=column, x=x, y=y)
+        for column, row in corners
+        for x, y in [to_degrees(*(TURNED @ (column, row)))]
+    ]
+    path = make_palette(make_scene, epsg=None, gcps=points, crs="EPSG:4326")
+    with Scene(path) as scene:
+        assert scene.warped_by == "ground control points"
+        assert scene.band_names == ("red", "green", "blue")
+        assert scene.read(Window(0, 0, *scene.grid)).pixels.std() > 1
+
+
 def test_rpcs_place_the_colours_of_a_palette(make_scene):
     path = make_palette(make_scene, epsg=None, rpcs=linear_rpcs(), crs="EPSG:4326")
     with Scene(path) as scene:
@@ -231,10 +284,13 @@ def test_rpcs_place_the_colours_of_a_palette(make_scene):
 
 
 @pytest.mark.parametrize("corners", [[(0, 0), (96, 0)], [(0, 0), (10, 10), (20, 20), (80, 80)]])
-def test_points_that_place_nothing_are_an_error(make_scene, corners):
+@pytest.mark.parametrize("crs", ["EPSG:32633", "EPSG:4326"])
+def test_points_that_place_nothing_are_an_error(make_scene, corners, crs):
     places = [(column, row, *(NORTH_UP @ (column, row))) for column, row in corners]
+    if crs == "EPSG:4326":
+        places = [(column, row, *to_degrees(x, y)) for column, row, x, y in places]
     points = [GroundControlPoint(row=row, col=c, x=x, y=y) for c, row, x, y in places]
-    path = make_scene(epsg=None, gcps=points, crs="EPSG:32633")
+    path = make_scene(epsg=None, gcps=points, crs=crs)
     message = rf"cannot georeference .*scene\.tif by its {len(corners)} ground control points"
     with pytest.raises(SceneError, match=message) as caught:
         Scene(path)
