@@ -25,6 +25,33 @@ def test_the_whole_eastern_hemisphere_is_half_the_earth():
     assert ground_areas(np.array([half]), WGS84)[0] == pytest.approx(whole / 2, rel=1e-3)
 
 
+def zone_area(south, north):
+    """Compute the area between two parallels, in closed form."""
+    a, e2 = GEOD.a, GEOD.es
+    e, sines = e2**0.5, np.sin(np.radians([south, north]))
+    q = sines / (1 - e2 * sines**2) + np.log((1 + e * sines) / (1 - e * sines)) / (2 * e)
+    return np.pi * a**2 * (1 - e2) * float(q[1] - q[0])
+
+
+H = 20_037_508.342789244
+
+
+@pytest.mark.parametrize(
+    ("epsg", "polygon", "expected"),
+    [
+        (4326, shapely.box(-180, -90, 180, 90), zone_area(-90, 90)),
+        (4326, shapely.box(-180, -60, 180, 85), zone_area(-60, 85)),
+        (4326, shapely.box(-180, -90, 180, -60), zone_area(-90, -60)),
+        (4326, shapely.box(-170, -80, 170, 80), zone_area(-80, 80) * 340 / 360),
+        (3857, shapely.box(-H, -H, H, H), zone_area(-85.0511287798066, 85.0511287798066)),
+        (6931, shapely.Point(0, 0).buffer(1.2e7, quad_segs=64), np.pi * 1.44e14),
+    ],
+)
+def test_an_area_of_more_than_half_the_earth_is_not_that_of_the_rest(epsg, polygon, expected):
+    area = ground_areas(np.array([polygon, None]), CRS.from_epsg(epsg))[0]
+    assert area == pytest.approx(expected, rel=2e-3)
+
+
 def test_holes_are_taken_away_and_parts_added_whichever_way_their_rings_run():
     outer, hole = shapely.box(0, 0, 0.04, 0.04), shapely.box(0.01, 0.01, 0.02, 0.02)
     far = shapely.box(1, 0, 1.01, 0.01)
