@@ -122,7 +122,10 @@ def _alike(shapes: Any) -> _Vertices | None:
 
 def _of_any_shape(shapes: Any) -> _Vertices | None:
     """Return the vertices of points and polygons in WKB, None if there are others or empty ones."""
-    geometries = shapely.from_wkb(shapes.to_numpy())
+    try:
+        geometries = shapely.from_wkb(shapes.to_numpy())
+    except NotImplementedError:  # of curves, which only GDAL turns into lines
+        return None
     kinds = set(np.unique(shapely.get_type_id(geometries)).tolist())
     if not kinds <= _KINDS or shapely.is_empty(geometries).any():
         return None

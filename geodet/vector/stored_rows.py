@@ -101,7 +101,7 @@ def _shapes(rows: Sequence[Sequence[Any]], crs: CRS | None) -> tuple[NDArray[Any
     Returns:
         (N,) polygons, None where it is not known where they are, and (N,) distances.
     """
-    found = shapely.from_wkb([_to_wkb(row[0]) for row in rows], on_invalid="ignore")
+    found = _from_wkb([_to_wkb(row[0]) for row in rows])
     sides = np.array([row[3:7] for row in rows], np.float64).reshape(-1, 4)
     reach = np.zeros(len(rows))
     if crs is None:
@@ -112,6 +112,16 @@ def _shapes(rows: Sequence[Sequence[Any]], crs: CRS | None) -> tuple[NDArray[Any
         found[points] = _boxes_around(found[points], sides[points], areas, crs)
         reach[points] = _farthest(found[points])
     return found, np.nan_to_num(reach)
+
+
+def _from_wkb(stored: Sequence[bytes | None]) -> NDArray[Any]:
+    """Read geometries; None for what cannot be read, such as a curve."""
+    try:
+        return np.asarray(shapely.from_wkb(stored, on_invalid="ignore"), object)
+    except NotImplementedError:
+        if len(stored) == 1:
+            return np.array([None], object)
+        return np.concatenate([_from_wkb([each]) for each in stored])
 
 
 def _is_in_pixels(shapes: NDArray[Any], sides: Floats) -> NDArray[np.bool_]:
@@ -153,7 +163,7 @@ def _bound(place: int, blob: object) -> float | None:
     order = "<" if blob[3] & 1 else ">"
     if blob[3] >> 1 & 7:
         return float(struct.unpack_from(f"{order}d", blob, _HEADER + 8 * place)[0])
-    x1, y1, x2, y2 = shapely.bounds(shapely.from_wkb(_to_wkb(blob))).tolist()
+    (x1, y1, x2, y2), *_ = shapely.bounds(_from_wkb([_to_wkb(blob)])).tolist()
     return float((x1, x2, y1, y2)[place])
 
 

@@ -1,7 +1,10 @@
 """Objects that are read by their vertices alone, against those that are read as geometries."""
 
+import struct
+
 import geopandas
 import numpy as np
+import pyogrio
 import pytest
 import shapely
 from affine import Affine
@@ -87,3 +90,26 @@ def test_an_odd_shape_is_left_to_the_other_reader(tmp_path, shape):
     shapes = [shapely.Point(1, 2), shape]
     geopandas.GeoDataFrame(geometry=shapes, crs=4326).to_file(tmp_path / "odd.gpkg")
     assert read_shape_layer(tmp_path / "odd.gpkg") is None
+
+
+def curve_of(polygon):
+    """Return the circle through the corners of a square, as well-known binary."""
+    ring = shapely.get_coordinates(polygon)
+    return struct.pack("<BIIBII", 1, 10, 1, 1, 8, len(ring)) + ring.astype("<f8").tobytes()
+
+
+def test_curves_are_read_as_polygons(scene, tmp_path):
+    path = tmp_path / "curves.gpkg"
+    square = shapely.polygons(scene.geobox.corners(np.array([[10.0, 20, 30, 40]])))[0]
+    pyogrio.raw.write(
+        path,
+        np.array([curve_of(square)], object),
+        field_data=[np.array(["tree"], object)],
+        fields=["class"],
+        geometry_type="Unknown",
+        crs="EPSG:3857",
+    )
+    found = read_objects(path, scene).detections
+    assert found.boxes.shape == (1, 4)
+    assert found.centres == pytest.approx(np.array([[20, 30]]), abs=0.05)
+    assert found.boxes[0, 2] - found.boxes[0, 0] > 25  # the square is 20 px wide

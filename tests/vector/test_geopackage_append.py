@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import textwrap
@@ -38,6 +39,7 @@ from geodet.geometry.windows import Window
 from geodet.merging.appended import drop_weaker
 from geodet.vector.not_examined import NOT_EXAMINED, SkippedArea, not_examined_path
 from geodet.vector.rows import Appending
+from geodet.vector.stored_rows import add_geometry_functions
 
 MODEL = "model_sha256"
 SECOND = part(found(4, 9), scene="b.tif")
@@ -335,6 +337,22 @@ def test_an_object_that_both_runs_found_is_kept_once_with_the_higher_score(
     assert list(zip(frame["scene"], frame["x1_px"], strict=True)) == expected
     assert "1 were found again with lower scores and 1 with higher" in caplog.text
     assert check_index(path) == "ok"
+
+
+def test_rows_that_became_curves_are_kept_and_not_compared(tmp_path):
+    path = write(tmp_path / "found.gpkg", part(ONE))
+    with closing(sqlite3.connect(path)) as database:
+        add_geometry_functions(database)
+        database.execute("PRAGMA trusted_schema = ON")
+        stored = database.execute("SELECT geom FROM detections WHERE fid = 1").fetchone()[0]
+        ring = stored[-80:]
+        curve = stored[:-93] + struct.pack("<BIIBII", 1, 10, 1, 1, 8, 5) + ring
+        database.execute("UPDATE detections SET geom = ? WHERE fid = 1", (curve,))
+        database.commit()
+    append(path, part(OTHER, scene="b.tif"), appending=DROP)
+    with closing(sqlite3.connect(path)) as database:
+        rows = database.execute("SELECT scene, x1_px FROM detections ORDER BY fid").fetchall()
+    assert rows == [("a.tif", 10), ("a.tif", 50), ("a.tif", 80), ("b.tif", 10), ("b.tif", 200)]
 
 
 def test_tilted_boxes_are_compared_by_their_own_shapes(tmp_path):
