@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,9 @@ def write_vector_picture(path: Path, sheet: Sheet, image: Image.Image, objects: 
         for shape in sheet.shapes:
             _draw_words(axes, shape) if isinstance(shape, Words) else _draw_line(axes, shape)
         suffix = path.suffix.lower()
-        figure.savefig(path, format=suffix[1:], dpi=_DPI, metadata=_NO_DATES[suffix])
+        content = BytesIO()  # on a full disk matplotlib ends a PDF with an error of zlib
+        figure.savefig(content, format=suffix[1:], dpi=_DPI, metadata=_NO_DATES[suffix])
+    path.write_bytes(content.getbuffer())
 
 
 def _clip(axes: Any, extent: tuple[float, float, float, float]) -> Any:

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
+from full_disk import largest_file
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from pyproj import CRS, Geod, Transformer
 
-from geodet.errors import VectorError
+from geodet.errors import OutputError, VectorError
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.true_north import north_angle
 from geodet.previews.map_outlines import OutlineLayer
@@ -184,3 +185,17 @@ def test_a_grid_that_is_turned_turns_north(turn):
 
 def test_without_a_place_there_is_no_north():
     assert north_angle(GeoBox(10, 10, Affine(1, 0, 0, 0, -1, 0), None), (5, 5)) is None
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+@pytest.mark.parametrize("suffix", [".pdf", ".svg"])
+@pytest.mark.parametrize("size", [0, 2000])
+def test_a_full_disk_is_an_error_that_names_the_picture(tmp_path, scene, suffix, size):
+    found = write_stands(tmp_path / "found.gpkg", scene, [shapely.box(50, 100, 90, 140)], ["a"])
+    path = tmp_path / f"map{suffix}"
+    with (
+        largest_file(size),
+        pytest.raises(OutputError, match=rf"cannot write .*map\{suffix}: \[Errno 27\]"),
+    ):
+        draw_scene(scene, found, path, max_side=600)
+    assert not path.exists()
