@@ -134,13 +134,13 @@ def stack_tensors(
     """Stack the arrays of chips of one size in tensors.
 
     Args:
-        pixels: At least one array (C, H, W).
+        pixels: At least one array (C, H, W); of several data types they become float32.
         valid: As many (H, W).
         pinned: Whether to use pinned memory, which a CUDA device copies while the host goes on.
         copiers: Threads that copy chips side by side; None: this one copies all.
     """
     return ChipTensors(
-        _stack(pixels, _plain(pixels[0].dtype), pinned=pinned, copiers=copiers),
+        _stack(pixels, _common_type(pixels), pinned=pinned, copiers=copiers),
         _stack_masks(valid, pinned=pinned),
     )
 
@@ -172,6 +172,7 @@ def _stack(
     return stacked
 
 
-def _plain(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def _common_type(arrays: Sequence[NDArray[Any]]) -> np.dtype[Any]:
     """Keep bytes, which are small to copy; torch supports few operations on other integers."""
-    return dtype if dtype == np.uint8 else np.dtype(np.float32)
+    is_bytes = all(array.dtype == np.uint8 for array in arrays)
+    return np.dtype(np.uint8 if is_bytes else np.float32)

@@ -1,4 +1,5 @@
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import torch
 
 from geodet.models.input_values import InputValues, standardise_array, trained_bounds
 from geodet.models.inputs import is_whole_mask, standardise, to_device, whole_mask
+from geodet.models.torch_engine import stack_tensors
 
 MEAN, STD = (100.0, 50.0), (20.0, 5.0)
 
@@ -111,3 +113,21 @@ def test_numpy_scales_as_torch_does(dtype, bounds, std):
     found = standardise_array(pixels, valid, values)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, wanted.numpy())
+
+
+@pytest.mark.parametrize("copiers", [None, ThreadPoolExecutor(1)])
+@pytest.mark.parametrize("dtype", ["uint16", "int16", "uint32", "float32", "float64"])
+def test_chips_of_other_types_keep_their_values_beside_bytes(dtype, copiers):
+    """Their values would wrap round in a tensor of bytes, or be refused."""
+    chips = [np.full((1, 2, 2), 44, "uint8"), np.full((1, 2, 2), 300, dtype)]
+    valid = [np.ones((2, 2), np.bool_)] * 2
+    for order in (chips, chips[::-1]):
+        stacked = stack_tensors(order, valid, copiers=copiers).pixels
+        assert stacked[:, 0, 0, 0].tolist() == [chip[0, 0, 0] for chip in order]
+
+
+def test_chips_of_bytes_are_stacked_as_bytes():
+    chips = [np.full((1, 2, 2), value, "uint8") for value in (0, 255)]
+    stacked = stack_tensors(chips, [np.ones((2, 2), np.bool_)] * 2).pixels
+    assert stacked.dtype == torch.uint8
+    assert stacked[:, 0, 0, 0].tolist() == [0, 255]
