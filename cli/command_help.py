@@ -20,8 +20,11 @@ _GLOBAL = ("--offline", "--restricted")
 """Options of the program."""
 
 
-_RECIPE = "recipe"
-"""The parameter of ``--config``: of several recipes, the last would be taken alone."""
+_INSTEAD = {
+    "recipe": "keep one, and set other keys with --set SECTION.KEY=VALUE",
+    "score_threshold": "join them, such as car=0.3,van=0.5",
+}
+"""What to do where an option is repeated, by parameter."""
 
 _FILES_AS_TEXT = ("path", "scene", "typed_outputs")
 """Parameters whose files may have other names than those of a file system."""
@@ -35,7 +38,10 @@ class DocumentedCommand(TyperCommand):
         return sorted(_grouped(super().get_params(ctx), opt.MESSAGES), key=_place)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the arguments; for the options of other programs, say what geodet calls them."""
+        """Parse the arguments; for the options of other programs, say what geodet calls them.
+
+        An option that takes one value is refused if it is repeated.
+        """
         for name in _GLOBAL:
             if name in args:
                 ctx.fail(f"{name} goes before the command: geodet {name} {self.name} ...")
@@ -49,12 +55,12 @@ class DocumentedCommand(TyperCommand):
         ):
             ctx.fail(message)
         typed, _, order = self.make_parser(ctx).parse_args(args=list(args))
-        if [param.name for param in order].count(_RECIPE) > 1:
-            ctx.fail(
-                "--config is given twice: give one recipe, and set other keys with --set"
-                " SECTION.KEY=VALUE"
-            )
         for param in params:
+            if order.count(param) > 1 and _takes_one_value(param):
+                # The parser would drop all but the last, such as the first of two tilesets.
+                instead = _INSTEAD.get(str(param.name), "keep one")
+                times = order.count(param)
+                ctx.fail(f"{param.opts[0]} takes one value and is given {times} times: {instead}")
             takes_file = "Path" in str(param.bare_type()) or param.name in _FILES_AS_TEXT
             if takes_file and _has_empty(typed.get(param.name)):
                 # It would be the current folder; as a rule a variable of the shell is not set.
@@ -89,6 +95,13 @@ class DocumentedGroup(TyperGroup):
 def _has_empty(typed: Any) -> bool:
     """Whether an option was given an empty text, once or as one of several."""
     return typed == "" or (isinstance(typed, list | tuple) and "" in typed)
+
+
+def _takes_one_value(param: Any) -> bool:
+    """Whether a parameter is an option with a value, and cannot be repeated."""
+    if param.param_type_name != "option":
+        return False
+    return not (param.multiple or param.is_flag or param.count)
 
 
 def _grouped(params: list[Any], group: str) -> list[Any]:

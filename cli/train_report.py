@@ -56,7 +56,7 @@ def _line_to_type(plan: TrainPlan) -> str:
             at = typed.index(option)
             del typed[at : at + 2]
         typed += one.typed
-    if not any(text == "-o" or text.startswith("--output") for text in typed):
+    if not any(text.startswith(("-o", "--output")) for text in typed):
         typed += ["-o", "model.safetensors"]
     return shlex.join(["geodet", *typed])
 

@@ -351,4 +351,5 @@ def test_a_date_that_is_none_is_refused_before_anything_else(invoke, make_scene,
 @pytest.mark.parametrize("command", ["detect", "config", "train"])
 def test_two_recipes_are_refused_since_one_would_be_ignored(invoke, command):
     words = (command, "-c", "small-objects", "--config", "fast-cpu")
-    assert "--config is given twice: give one recipe" in invoke(*words, code=2).stderr
+    message = "--config takes one value and is given 2 times: keep one, and set other keys with"
+    assert message in invoke(*words, code=2).stderr

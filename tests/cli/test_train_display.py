@@ -108,10 +108,10 @@ def test_a_run_prints_lines_and_one_result(invoke, settings):
     assert done.stdout.startswith("a.safetensors: best F1")
     early = invoke(*settings, "--device", "cpu", "--overwrite", "--set", "train.patience=1", "-q")
     assert "stopped early after" in early.stdout
-    again = ("-o", "b.safetensors", "--init", "a.safetensors", "--epochs", 1, "--device", "cpu")
-    invoke(*settings, *again)
+    elsewhere = [word.replace("a.safetensors", "b.safetensors") for word in settings]
+    invoke(*elsewhere, "--init", "a.safetensors", "--epochs", 1, "--device", "cpu")
     assert '"init": "a.safetensors"' in (invoke.folder / "b.run" / "run.json").read_text()
-    refused = invoke(*settings, *again[:2], "--init", "none", "--overwrite", code=1)
+    refused = invoke(*elsewhere, "--init", "none", "--overwrite", code=1)
     assert "unknown model 'none'" in refused.stderr
 
 

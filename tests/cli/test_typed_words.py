@@ -64,3 +64,24 @@ def test_every_suggested_option_is_one_that_a_command_has():
     assert {way.partition(" ")[0] for ways in _OPTIONS.values() for way in ways} <= known | {
         "--gsd"
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "times"),
+    [
+        (("train", "--data", "a", "--data", "b", "-o", "a.safetensors"), "--data", 2),
+        (("tile", "a.tif", "--reviews", "a.gpkg", "--reviews=b.gpkg", "-o", "t"), "--reviews", 2),
+        (("detect", "a.tif", *["--score-threshold", "car=0.3"] * 3), "--score-threshold", 3),
+        (("detect", "a.tif", "-m", "a.onnx", "--model", "b.onnx"), "--model", 2),
+    ],
+)
+def test_an_option_with_one_value_is_not_repeated(invoke, words, name, times):
+    """All but the last would be dropped, such as the first of two tilesets."""
+    done = invoke(*words, code=2)
+    assert f"{name} takes one value and is given {times} times: " in done.stderr
+
+
+def test_options_with_several_values_and_flags_are_repeated(invoke):
+    words = ("-o", "a.gpkg", "-o", "a.csv", "--set", "detect.tta=true", "--set", "detect.gsd=1")
+    done = invoke("detect", "missing.tif", *words, "-qq", "-q", code=1)
+    assert "missing.tif" in done.stderr
