@@ -18,10 +18,9 @@ from geodet.counting.intervals import Estimator
 from geodet.counting.polygon_counts import CountedPolygons, Polygons, count_pairs, examine
 from geodet.errors import ConfigError, VectorError
 from geodet.geometry.arrays import Floats, Ints
-from geodet.geometry.full_turns import full_turn
-from geodet.geometry.geobox import WGS_84
+from geodet.geometry.geobox import WGS_84, is_on_earth
 from geodet.geometry.ground_area import ground_areas
-from geodet.geometry.utm import utm_at
+from geodet.geometry.utm import has_ground_lengths, utm_at
 from geodet.raster.density import find_cells_of
 from geodet.vector.examined_ground import ExaminedGround
 
@@ -168,6 +167,12 @@ def count_in_hexagons(
         raise ConfigError(f"H3 has no resolution {resolution}", hint="choose one of 0 to 15")
     _check_placed(found, ground)
     crs = found.crs
+    if not is_on_earth(crs):
+        raise VectorError(
+            f"{found.path} is not on the earth, which the hexagons of H3 cover",
+            hint="count by cells of a grid, or by zones",
+            path=found.path,
+        )
     longitude, latitude = Transformer.from_crs(crs, WGS_84, always_xy=True).transform(
         *found.centres.T
     )
@@ -192,7 +197,7 @@ def _metric_crs(found: FoundObjects, ground: ExaminedGround | None) -> CRS:
     _check_placed(found, ground)
     crs = found.crs
     assert crs is not None  # checked above
-    if crs.is_projected and not full_turn(crs):
+    if has_ground_lengths(crs):
         return crs
     if len(found):
         return utm_at(crs, found.middle)

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 from geodet.counting.found_objects import FoundObjects
 from geodet.evaluation.matching import MatchPairs, match
 from geodet.geometry.arrays import Floats, Ints
-from geodet.geometry.geobox import WGS_84
+from geodet.geometry.geobox import WGS_84, is_on_earth
 from geodet.tilesets.class_names import join_names
 
 __all__ = ["DateComparison", "match_dates"]
@@ -101,6 +101,9 @@ def _to_plane(before: FoundObjects, after: FoundObjects) -> tuple[Floats, Floats
         return before.centres, there
     if not len(before) or not len(there):
         return before.centres, there
+    if crs.geodetic_crs is None:  # a local grid is a plane
+        metres = crs.axis_info[0].unit_conversion_factor
+        return before.centres * metres, there * metres
     plane = _plane_around(crs, before.middle)
     transform = Transformer.from_crs(crs, plane, always_xy=True).transform
     here, there = (np.stack(transform(*xy.T), axis=-1) for xy in (before.centres, there))
@@ -109,10 +112,16 @@ def _to_plane(before: FoundObjects, after: FoundObjects) -> tuple[Floats, Floats
 
 def _plane_around(crs: CRS, middle: Floats) -> CRS:
     """Return a projection in metres that is true to distances from the middle of the objects."""
-    longitude, latitude = Transformer.from_crs(crs, WGS_84, always_xy=True).transform(*middle)
-    return CRS.from_dict(
-        {"proj": "aeqd", "lat_0": latitude, "lon_0": longitude, "datum": "WGS84", "units": "m"}
-    )
+    degrees: CRS = WGS_84
+    body: dict[str, str | float] = {"datum": "WGS84"}
+    if not is_on_earth(crs):
+        assert crs.geodetic_crs is not None
+        assert crs.ellipsoid is not None
+        degrees = crs.geodetic_crs
+        body = {"a": crs.ellipsoid.semi_major_metre, "b": crs.ellipsoid.semi_minor_metre}
+    longitude, latitude = Transformer.from_crs(crs, degrees, always_xy=True).transform(*middle)
+    plane = {"proj": "aeqd", "lat_0": latitude, "lon_0": longitude, "units": "m"}
+    return CRS.from_dict(plane | body)
 
 
 def _lies_in(

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
+from pyproj import CRS
 
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.full_turns import full_turn, turns_together, within_half_turn
+from geodet.geometry.geobox import find_transformer
 from geodet.tilesets.class_fields import read_label_names, read_names_of_detections
 from geodet.tilesets.score_fields import check_score_range
 from geodet.vector.antimeridian import join_at_antimeridian, make_objects_whole
@@ -89,7 +90,7 @@ class FoundObjects:
         check_crs(self.crs, self.path, crs, path)
         x, y = self.centres.T
         if crs is not None and self.crs is not None and not crs.equals(self.crs):
-            x, y = Transformer.from_crs(self.crs, crs, always_xy=True).transform(x, y)
+            x, y = find_transformer(self.crs, crs).transform(x, y)
         if turn := full_turn(crs):
             x = within_half_turn(x, middle, turn)
         points: NDArray[np.object_] = shapely.points(x, y)

@@ -14,8 +14,8 @@ from geodet.config.reading_config import ReadingConfig
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
 from geodet.detection.predictor import PredictorFacts
 from geodet.detection.scene_loop import SceneLoop
+from geodet.errors import VectorError
 from geodet.files.version import __version__
-from geodet.geometry.arrays import Floats
 from geodet.geometry.windows import Window
 from geodet.geopackage.layer_metadata import MODEL_DIGEST
 from geodet.models.class_thresholds import choose_thresholds
@@ -175,10 +175,10 @@ def _searched_ground(
     boxes = [shapely.box(w.col_off, w.row_off, w.col_end, w.row_end) for w in holes]
     area = shapely.difference(area, shapely.union_all(boxes))
 
-    def to_ground(xy: Floats) -> Floats:
-        return geobox.to_world(xy, plan.crs)
-
-    ground = shapely.transform(area, to_ground)
+    try:
+        ground = shapely.transform(area, lambda xy: geobox.to_world(xy, plan.crs))
+    except VectorError:  # files of their own may be of scenes on another planet
+        return shapely.Point(np.inf, np.inf)
     return ground if ground.is_valid else shapely.make_valid(ground)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from geodet.config import DetectConfig
-from geodet.geometry.geobox import WGS_84, GeoBox
+from geodet.geometry.geobox import WGS_84, GeoBox, is_on_earth
 from geodet.models.description import ModelDescription
 from geodet.photographs.photograph import (
     Photograph,
@@ -75,7 +75,7 @@ def georeferenced_image(name: str, geobox: GeoBox) -> Photograph:
         name: Name of the scene.
         geobox: Geobox of the scene.
     """
-    if geobox.crs is None or geobox.crs.geodetic_crs is None:
+    if not is_on_earth(geobox.crs):
         return Photograph(name)
     middle = np.array([geobox.width, geobox.height]) / 2
     longitude, latitude = geobox.to_world(middle, WGS_84).tolist()

@@ -15,7 +15,7 @@ from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.full_turns import full_turn, seam_between, within_half_turn
 from geodet.geometry.geobox import GeoBox, step_lengths
-from geodet.geometry.utm import utm_at
+from geodet.geometry.utm import has_ground_lengths, utm_at
 from geodet.raster.scene import Scene
 from geodet.raster.unplaced import warn_of_unplaced
 from geodet.tilesets.label_crs import choose_crs
@@ -119,8 +119,7 @@ def _middle(path: Path, crs: CRS, extent: Floats) -> Floats:
 
 
 def _metric_frame(crs: CRS, centre: Floats, gsd: float | None) -> EvaluatedFrame:
-    # The scale of a cylindrical projection, such as Web Mercator, changes with the latitude.
-    if not crs.is_projected or full_turn(crs):
+    if not has_ground_lengths(crs):
         crs, centre = _to_utm(crs, centre)
     around = GeoBox(2, 2, Affine.translation(centre[0] - 1, centre[1] - 1), crs)
     unit = around.gsd or 1.0  # metres on the ground; in UTM nearly those of the CRS

@@ -9,13 +9,15 @@ from functools import cached_property, lru_cache
 import numpy as np
 from affine import Affine
 from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
 
+from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.boxes import box_corners
 from geodet.geometry.full_turns import full_turn, within_half_turn
 from geodet.geometry.windows import Window
 
-__all__ = ["PIXEL_TRANSFORM", "WGS_84", "GeoBox", "step_lengths"]
+__all__ = ["PIXEL_TRANSFORM", "WGS_84", "GeoBox", "find_transformer", "is_on_earth", "step_lengths"]
 
 PIXEL_TRANSFORM = Affine(1, 0, 0, 0, -1, 0)
 """The transform of a raster without a georeference: x is the column, and y is -row, as in QGIS."""
@@ -101,12 +103,12 @@ class GeoBox:
             CRS run on over the antimeridian, so that they are continuous within the raster.
 
         Raises:
-            pyproj.exceptions.ProjError: There is no transformation between the two CRSs.
+            VectorError: There is no transformation between the two CRSs.
         """
         world = _apply(self.transform, xy)
         if not self.needs_transformation(crs):
             return world
-        transformer = _transformer(self.crs, crs)
+        transformer = find_transformer(self.crs, crs)
         x, y = transformer.transform(world[..., 0], world[..., 1])
         turn = full_turn(crs)
         if turn:
@@ -201,6 +203,37 @@ class GeoBox:
         return ground.offset(here, right), ground.offset(here, below)
 
 
+def is_on_earth(crs: CRS | None) -> bool:
+    """Whether coordinates have a longitude and a latitude on the earth.
+
+    Those of a local grid have neither, and PROJ transforms those of another planet or of the Moon
+    to no CRS of the earth.
+
+    Example:
+        >>> is_on_earth(CRS.from_epsg(32633)), is_on_earth(CRS.from_user_input("IAU_2015:49910"))
+        (True, False)
+    """
+    if crs is None or crs.geodetic_crs is None or crs.ellipsoid is None:
+        return False
+    return abs(float(crs.ellipsoid.semi_major_metre) / _EARTH_M - 1) < _SAME_BODY
+
+
+@lru_cache(maxsize=32)
+def find_transformer(source: CRS, target: CRS) -> Transformer:
+    """Return the transformer from one CRS to another, x before y; building one is slow.
+
+    Raises:
+        VectorError: There is none, as between two planets, or to a local grid.
+    """
+    try:
+        return Transformer.from_crs(source, target, always_xy=True)
+    except ProjError as error:
+        raise VectorError(
+            f"there is no transformation from {source.name} to {target.name}",
+            hint="save one in the CRS of the other",
+        ) from error
+
+
 def step_lengths(matrix: Floats) -> tuple[float, float]:
     """Return the metres on the ground of a step to the next column and to the next row.
 
@@ -211,14 +244,10 @@ def step_lengths(matrix: Floats) -> tuple[float, float]:
     return x, y
 
 
+_EARTH_M = 6_378_137.0
+_SAME_BODY = 0.005  # of the radius, as in PROJ; the next is that of Venus, 0.05 less
 _NEAR_A_POLE = 5000.0  # metres, where a plane errs by less than 1e-6
 _STEPS = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-
-
-@lru_cache(maxsize=32)
-def _transformer(source: CRS, target: CRS) -> Transformer:
-    """Return the transformer from one CRS to another; it takes long to build, so it is kept."""
-    return Transformer.from_crs(source, target, always_xy=True)
 
 
 def _apply(transform: Affine, xy: Floats) -> Floats:

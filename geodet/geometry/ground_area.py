@@ -28,7 +28,8 @@ def ground_areas(polygons: NDArray[np.object_], crs: CRS | None) -> Floats:
         crs: CRS of the polygons.
 
     Returns:
-        (N,) square metres; NaN without a CRS, or where it is not defined.
+        (N,) square metres; NaN without a CRS, or where it is not defined. In a local grid, those of
+        its plane.
 
     Example:
         >>> hectare = shapely.box(500_000, 5_000_000, 500_100, 5_000_100)  # on UTM's meridian
@@ -39,8 +40,16 @@ def ground_areas(polygons: NDArray[np.object_], crs: CRS | None) -> Floats:
         Karney 2013, "Algorithms for geodesics", doi:10.1007/s00190-012-0578-z, section 6.
     """
     areas = np.zeros(len(polygons))
-    if crs is None or crs.geodetic_crs is None:
+    if crs is None:
         return areas + np.nan
+    if crs.geodetic_crs is None:  # a local grid is a plane
+        plane: Floats = np.nan_to_num(shapely.area(polygons)) * _metres(crs) ** 2
+        return plane
+    is_infinite = ~np.isfinite(shapely.bounds(polygons)).all(axis=1)
+    is_infinite &= ~(shapely.is_missing(polygons) | shapely.is_empty(polygons))
+    areas[is_infinite] = np.nan
+    polygons = polygons.copy()
+    polygons[is_infinite] = None
     pieces, owner = _cut_to_pieces(polygons, crs)
     parts, piece = shapely.get_parts(_cut_long_edges(pieces, crs), return_index=True)
     rings, part = shapely.get_rings(parts, return_index=True)

@@ -7,15 +7,20 @@ from collections.abc import Callable
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
-from pyproj.exceptions import ProjError
+from pyproj import CRS
 
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.full_turns import full_turn, move_beside
-from geodet.geometry.geobox import GeoBox
+from geodet.geometry.geobox import GeoBox, find_transformer
 
-__all__ = ["Shapes", "only_polygons", "pixel_map", "polygons_to_pixels", "raster_bounds"]
+__all__ = [
+    "Shapes",
+    "only_polygons",
+    "pixel_map",
+    "polygons_to_pixels",
+    "raster_bounds",
+]
 
 Shapes = NDArray[np.object_]
 _Map = Callable[[Floats], Floats]
@@ -113,7 +118,7 @@ def pixel_map(crs: CRS | None, geobox: GeoBox) -> _Map:
     Raises:
         VectorError: There is no transformation between the CRSs.
     """
-    if _is_same(crs, geobox.crs):
+    if crs is None or geobox.crs is None or not geobox.needs_transformation(crs):
         return geobox.to_pixels
     transform = _transform(crs, geobox.crs)
     centre = geobox.to_world(np.array([geobox.width, geobox.height]) / 2)
@@ -192,7 +197,7 @@ def _sagitta(vertices: Floats, mapped: Floats, edges: NDArray[np.intp], forward:
 
 def _backward(crs: CRS | None, geobox: GeoBox) -> _Map:
     """Return the map from the pixels of a raster to a CRS."""
-    if _is_same(crs, geobox.crs):
+    if crs is None or geobox.crs is None or not geobox.needs_transformation(crs):
         return geobox.to_world
     transform = _transform(geobox.crs, crs)
     return lambda pixels: transform(geobox.to_world(pixels))
@@ -202,14 +207,8 @@ def _is_same(a: CRS | None, b: CRS | None) -> bool:
     return a is None or b is None or bool(a.equals(b, ignore_axis_order=True))
 
 
-def _transform(source: CRS | None, target: CRS | None) -> _Map:
-    try:
-        transformer = Transformer.from_crs(source, target, always_xy=True)
-    except ProjError as error:
-        raise VectorError(
-            f"no transformation from {_name(source)} to {_name(target)}: {error}",
-            hint="save the area in the scene's CRS",
-        ) from error
+def _transform(source: CRS, target: CRS) -> _Map:
+    transformer = find_transformer(source, target)
 
     def transform(xy: Floats) -> Floats:
         moved: Floats = np.stack(transformer.transform(xy[:, 0], xy[:, 1]), axis=-1)

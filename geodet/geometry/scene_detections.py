@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from pyproj import CRS
 
-from geodet.errors import OutputError
+from geodet.errors import OutputError, VectorError
 from geodet.geometry.boxes import Detections
-from geodet.geometry.geobox import GeoBox
+from geodet.geometry.geobox import GeoBox, find_transformer
 
 __all__ = ["SceneDetections", "common_crs"]
 
@@ -30,7 +30,7 @@ def common_crs(parts: Sequence[SceneDetections]) -> CRS | None:
     """Return the CRS of an output: that of the first scene.
 
     Raises:
-        OutputError: Only some scenes have a CRS.
+        OutputError: Only some scenes have a CRS, or one has no transformation to the first one.
         ValueError: There are no scenes.
     """
     if not parts:
@@ -41,4 +41,17 @@ def common_crs(parts: Sequence[SceneDetections]) -> CRS | None:
             f"{len(bare)} of {len(parts)} scenes have no CRS, such as {bare[0]}",
             hint="write the scenes without a CRS to a file of their own",
         )
-    return parts[0].geobox.crs
+    crs = parts[0].geobox.crs
+    for part in {one.geobox.crs: one for one in parts}.values():
+        own = part.geobox.crs
+        if crs is None or own is None or not part.geobox.needs_transformation(crs):
+            continue
+        try:
+            find_transformer(own, crs)
+        except VectorError as error:
+            raise OutputError(
+                f"{part.scene} is in {own.name}, which has no transformation to {crs.name}, the "
+                f"CRS of {parts[0].scene}",
+                hint="write them to files of their own",
+            ) from error
+    return crs

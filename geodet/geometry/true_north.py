@@ -7,7 +7,7 @@ import math
 import numpy as np
 from pyproj import Transformer
 
-from geodet.geometry.geobox import WGS_84, GeoBox
+from geodet.geometry.geobox import WGS_84, GeoBox, is_on_earth
 
 __all__ = ["north_angle"]
 
@@ -22,8 +22,8 @@ def north_angle(geobox: GeoBox, xy: tuple[float, float]) -> float | None:
         xy: Column and row, in continuous pixels.
 
     Returns:
-        Degrees clockwise from the upward direction of the picture, in (-180, 180]; None without a
-        place on the earth, or at a pole.
+        Degrees clockwise from the upward direction of the picture, in (-180, 180]; None without
+        longitudes and latitudes, or at a pole.
 
     Example:
         >>> from affine import Affine
@@ -36,7 +36,8 @@ def north_angle(geobox: GeoBox, xy: tuple[float, float]) -> float | None:
     crs = geobox.crs
     if crs is None or crs.geodetic_crs is None:
         return None
-    to_degrees = Transformer.from_crs(crs, WGS_84, always_xy=True)
+    degrees = WGS_84 if is_on_earth(crs) else crs.geodetic_crs  # of another planet
+    to_degrees = Transformer.from_crs(crs, degrees, always_xy=True)
     centre = geobox.to_world(np.array([xy], np.float64))[0]
     longitude, latitude = to_degrees.transform(*centre)
     south = max(latitude - _STEP, -90.0)

@@ -10,9 +10,10 @@ import numpy as np
 import shapely
 from pyproj import CRS
 
+from geodet.errors import VectorError
 from geodet.geometry.arrays import Bools, Floats, Ints
 from geodet.geometry.full_turns import turns_together
-from geodet.geometry.geobox import GeoBox
+from geodet.geometry.geobox import GeoBox, find_transformer
 
 __all__ = ["Footprints", "find_footprints", "is_meeting"]
 
@@ -59,19 +60,34 @@ def find_footprints(geoboxes: Sequence[GeoBox], crs: CRS | None) -> Footprints:
     """Find where scenes lie and which of them overlap, in a time that grows with the overlaps.
 
     Scenes that only touch do not overlap. Scenes without a georeference all begin at (0, 0) and
-    overlap none.
+    overlap none, nor do those of another planet, or of a local grid that the CRS is not.
 
     Args:
         geoboxes: Geoboxes of the scenes.
         crs: CRS of the layer; None: the scenes have none.
     """
-    extents = np.array([_extent(geobox, crs) for geobox in geoboxes]).reshape(-1, 4)
+    is_there = [_is_transformable(geobox, crs) for geobox in geoboxes]
+    extents = np.full((len(geoboxes), 4), np.nan)
+    for scene in np.flatnonzero(is_there).tolist():
+        extents[scene] = _extent(geoboxes[scene], crs)
     shifts = _turns(extents, crs)
     extents[:, [0, 2]] += shifts[:, None]
     unplaced = np.array([geobox.is_in_pixels for geobox in geoboxes], bool)
+    unplaced |= ~np.array(is_there, bool)
     return Footprints(
         tuple(geoboxes), crs, extents, shifts, tuple(_list_neighbours(extents, unplaced))
     )
+
+
+def _is_transformable(geobox: GeoBox, crs: CRS | None) -> bool:
+    """Whether there is a transformation from the CRS of a scene to another."""
+    if crs is None or geobox.crs is None or not geobox.needs_transformation(crs):
+        return True
+    try:
+        find_transformer(geobox.crs, crs)
+    except VectorError:
+        return False
+    return True
 
 
 def is_meeting(bounds: Floats, extent: Floats) -> Bools:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from pyproj import CRS
-from pyproj.exceptions import ProjError
 
 from geodet.errors import VectorError
 from geodet.files.locks import locked_output
@@ -254,7 +253,7 @@ class _KnownScenes:
         """List the scenes at the place of a scene."""
         try:
             place = place_of(geobox, self._crs)
-        except ProjError:  # a scene that has no place in the CRS
+        except VectorError:  # a scene that has no place in the CRS
             return []
 
         def is_here(name: str) -> bool:

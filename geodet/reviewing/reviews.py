@@ -14,7 +14,6 @@ import geopandas
 import numpy as np
 import pandas as pd
 from pyproj import CRS
-from pyproj.exceptions import ProjError
 
 from geodet.errors import OutputError, VectorError
 from geodet.files.decisions import LABELS_LAYER, REJECTED_LAYER, WINDOWS_LAYER
@@ -302,7 +301,7 @@ def _has_place(geobox: GeoBox, crs: CRS | None) -> bool:
     whole = np.array([[0, 0, geobox.width, geobox.height]], np.float64)
     try:
         return bool(np.isfinite(geobox.corners(whole, crs)).all())
-    except ProjError:
+    except VectorError:
         return False
 
 

@@ -11,7 +11,6 @@ from typing import Any, Literal, NoReturn, cast
 import numpy as np
 import shapely
 from pyproj import CRS
-from pyproj.exceptions import ProjError
 
 from geodet.errors import VectorError
 from geodet.files.decisions import LABELS_LAYER, REJECTED_LAYER, WINDOWS_LAYER
@@ -148,7 +147,7 @@ class SceneRows:
         middle = np.array([self._geobox.width, self._geobox.height]) / 2
         try:
             x = self._geobox.to_world(middle, self._crs)[0]
-        except ProjError:  # there is no transformation
+        except VectorError:  # there is no transformation
             return mapped
         forward, turn = pixel_map(self._crs, self._geobox), full_turn(self._crs)
         found = shapely.transform(

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
+from pyproj import CRS
 
 from geodet.geometry.arrays import Floats, Ints
-from geodet.geometry.geobox import GeoBox
+from geodet.geometry.geobox import GeoBox, find_transformer
 from geodet.geometry.oriented_boxes import any_tilted, fit_quads, oriented_of_boxes
 from geodet.geometry.row_chunks import map_rows
 from geodet.tilesets.class_fields import CLASS_FIELDS, encode_names_of_detections
@@ -108,6 +108,8 @@ def _in_crs(vertices: Floats, found: CRS | None, crs: CRS | None, path: Path) ->
     """Transform vertices to the CRS of a scene, where they are in another one."""
     if not must_transform(found, crs, path):
         return vertices
-    transformer = Transformer.from_crs(found, crs, always_xy=True)
+    assert found is not None
+    assert crs is not None
+    transformer = find_transformer(found, crs)
     x, y = transformer.transform(vertices[..., 0], vertices[..., 1])
     return np.stack([x, y], axis=-1)

@@ -9,8 +9,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
-from pyproj.exceptions import ProjError
 
+from geodet.errors import VectorError
 from geodet.geometry.arrays import Bools, Floats, Ints
 from geodet.geometry.boxes import box_corners
 from geodet.geometry.full_turns import full_turn, turns_together, within_half_turn
@@ -108,7 +108,7 @@ def _move(boxes: Floats, source: GeoBox, target: GeoBox) -> Floats:
     """Convert boxes in pixels of a raster to their corners in pixels of another: (W, 4, 2)."""
     try:
         xy = source.corners(boxes, target.crs)
-    except ProjError:
+    except VectorError:
         return np.full((len(boxes), 4, 2), np.inf)
     middle = float(target.to_world(np.array([target.width, target.height]) / 2)[0])
     x = xy[..., 0].mean(axis=1, keepdims=True)
@@ -179,7 +179,7 @@ def _outline(box: GeoBox, crs: CRS) -> Floats:
         return np.full_like(xy, np.inf)
     try:
         return box.to_world(xy, crs)
-    except ProjError:
+    except VectorError:
         return np.full_like(xy, np.inf)  # a CRS of a building site has no place on the globe
 
 

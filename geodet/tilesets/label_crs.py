@@ -10,6 +10,7 @@ from pyproj.exceptions import CRSError
 
 from geodet.errors import VectorError
 from geodet.files.shown_names import shown_name
+from geodet.geometry.geobox import find_transformer
 
 __all__ = ["choose_crs", "must_transform"]
 
@@ -55,6 +56,9 @@ def must_transform(found: CRS | None, crs: CRS | None, path: Path) -> bool:
         found: The CRS of the objects, None if their file has none.
         crs: CRS of the scene; None if it has none.
         path: The file of the objects.
+
+    Raises:
+        VectorError: There is no transformation between the two.
     """
     if crs is None:
         if found is not None:
@@ -66,4 +70,7 @@ def must_transform(found: CRS | None, crs: CRS | None, path: Path) -> bool:
     if found is None:
         logger.warning("%s has no CRS: it is assumed to be in that of the scene", shown_name(path))
         return False
-    return not found.equals(crs, ignore_axis_order=True)
+    if found.equals(crs, ignore_axis_order=True):
+        return False
+    find_transformer(found, crs)
+    return True

@@ -21,7 +21,7 @@ from geodet.errors import OutputError
 from geodet.files.gdal_paths import gdal_path
 from geodet.files.outputs import replacing
 from geodet.files.spreadsheet_text import safe_text
-from geodet.geometry.geobox import WGS_84
+from geodet.geometry.geobox import WGS_84, is_on_earth
 from geodet.vector.gdal_errors import raising_gdal_errors
 from geodet.vector.gdal_formats import check_rows
 
@@ -116,7 +116,7 @@ def write_polygon_table(
             rows.to_csv(temporary, index=False, lineterminator="\r\n")
             return
         frame = geopandas.GeoDataFrame(table, geometry=shapes, crs=crs)
-        if suffix == ".geojson" and crs is not None:
+        if suffix == ".geojson" and is_on_earth(crs):
             frame = frame.to_crs(WGS_84)
         if suffix == ".parquet":
             frame.to_parquet(temporary, index=False, write_covering_bbox=True)

@@ -10,11 +10,11 @@ import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
+from pyproj import CRS
 
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats
-from geodet.geometry.geobox import GeoBox
+from geodet.geometry.geobox import GeoBox, find_transformer
 from geodet.geometry.reprojection import Shapes, only_polygons, polygons_to_pixels
 from geodet.vector.area_of_interest import AreaOfInterest, subdivided
 from geodet.vector.extents import compare_file_extent
@@ -73,9 +73,10 @@ class ExaminedGround:
         Args:
             crs: A projected CRS, in which both sides of the antimeridian are near each other.
         """
-        to_crs = Transformer.from_crs(self.crs, crs, always_xy=True)
-        polygons = only_polygons(np.array([self.shape]))
-        bounds = np.array([to_crs.transform_bounds(*polygon.bounds) for polygon in polygons])
+        bounds = shapely.bounds(only_polygons(np.array([self.shape])))
+        if self.crs is not None and not crs.equals(self.crs):
+            to_crs = find_transformer(self.crs, crs)
+            bounds = np.array([to_crs.transform_bounds(*one) for one in bounds])
         if not len(bounds):
             return np.full(4, np.nan)
         return np.hstack([bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)])

@@ -15,6 +15,7 @@ from geodet.errors import OutputError
 from geodet.files.gdal_paths import gdal_path
 from geodet.files.leftovers import make_private_folder
 from geodet.files.pending import PendingOutput, announce, keep_complete, rename_new
+from geodet.geometry.geobox import is_on_earth
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.formats import Format, shapefile_parts
 from geodet.vector.gdal_errors import raising_gdal_errors
@@ -22,7 +23,6 @@ from geodet.vector.gdal_formats import (
     GdalCopyWriter,
     GeoJsonWriter,
     check_rows,
-    is_on_earth,
 )
 from geodet.vector.lazy_modules import pyogrio
 from geodet.vector.rows import LAYER, FileLayer
@@ -153,9 +153,9 @@ class KmlWriter(GeoJsonWriter):
     def __init__(self, output: PendingOutput, layer: FileLayer) -> None:
         if not is_on_earth(layer.crs):
             raise OutputError(
-                f"KML needs longitudes and latitudes, but the layer of {layer.path} is not "
-                "georeferenced",
-                hint="give the scene a CRS with gdal_edit, or write a .gpkg",
+                f"KML needs longitudes and latitudes on the earth, which the layer of {layer.path} "
+                "lacks",
+                hint="write a .gpkg, or give a scene without a CRS one with gdal_edit",
                 path=layer.path,
             )
         super().__init__(output, layer)

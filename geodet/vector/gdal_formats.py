@@ -9,11 +9,10 @@ import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pyproj import CRS
-
 from geodet.files.gdal_paths import gdal_path
 from geodet.files.leftovers import make_private_folder
 from geodet.files.pending import PendingOutput
+from geodet.geometry.geobox import is_on_earth
 from geodet.vector.gdal_errors import raising_gdal_errors
 from geodet.vector.layer_table import open_table
 from geodet.vector.lazy_modules import pyogrio
@@ -26,7 +25,6 @@ __all__ = [
     "GeoJsonLinesWriter",
     "GeoJsonWriter",
     "check_rows",
-    "is_on_earth",
 ]
 
 _logger = logging.getLogger(__name__)
@@ -132,7 +130,8 @@ class GeoJsonWriter(GdalCopyWriter):
     def __init__(self, output: PendingOutput, layer: FileLayer) -> None:
         if not is_on_earth(layer.crs):
             _logger.warning(
-                "%s is not in degrees: readers of GeoJSON will misplace it; write a .gpkg",
+                "%s is not in degrees on the earth: readers of GeoJSON will misplace it; write "
+                "a .gpkg",
                 layer.path,
             )
         super().__init__(output, layer)
@@ -189,8 +188,3 @@ _NUMBERS = {
     "COORDINATE_PRECISION": "9",  # GDAL's 7 decimals are 1 cm
     "SIGNIFICANT_FIGURES": "15",  # of the fields; GDAL's 17 show 0.1 as 0.10000000000000001
 }
-
-
-def is_on_earth(crs: CRS | None) -> bool:
-    """Whether coordinates have a longitude and a latitude; those of a local grid have not."""
-    return crs is not None and crs.geodetic_crs is not None

@@ -12,9 +12,8 @@ import shapely
 from shapely.geometry.polygon import orient
 
 from geodet.geometry.arrays import Floats
-from geodet.geometry.geobox import WGS_84
+from geodet.geometry.geobox import WGS_84, is_on_earth
 from geodet.geometry.scene_detections import SceneDetections
-from geodet.vector.gdal_formats import is_on_earth
 from geodet.vector.rows import Rows, VectorLayer, iter_slices, to_rows
 
 __all__ = ["GeoJsonStream"]

@@ -12,7 +12,7 @@ from pyproj import CRS
 
 from geodet.files.outputs import raising_output_errors, replacing
 from geodet.geometry.arrays import Floats
-from geodet.geometry.geobox import WGS_84, GeoBox
+from geodet.geometry.geobox import WGS_84, GeoBox, is_on_earth
 from geodet.geometry.windows import Window
 from geodet.geopackage.layer_metadata import MODEL_DIGEST
 from geodet.geopackage.side_tables import (
@@ -108,7 +108,7 @@ def write_not_examined(
         OutputError: The file cannot be written.
     """
     path = not_examined_path(output)
-    target = None if crs is None else WGS_84
+    target = WGS_84 if is_on_earth(crs) else crs
     with raising_output_errors(path):
         features = _to_table(areas, target, photographs).features
         for one in features:

@@ -12,7 +12,7 @@ from pyproj import Transformer
 from geodet.errors import OutputError
 from geodet.files.pending import PendingOutput
 from geodet.geometry.arrays import Floats, Ints
-from geodet.geometry.geobox import WGS_84
+from geodet.geometry.geobox import WGS_84, is_on_earth
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.geoparquet import SpoolingWriter, write_geoparquet
 from geodet.vector.lazy_modules import pyarrow
@@ -75,9 +75,9 @@ class QuadkeyDatasetWriter(SpoolingWriter):
     """
 
     def __init__(self, output: PendingOutput, layer: FileLayer) -> None:
-        if layer.crs is None or layer.crs.geodetic_crs is None:
+        if not is_on_earth(layer.crs):
             raise OutputError(
-                f"{layer.path} is not georeferenced, so it has no quadkeys",
+                f"{layer.path} has no place on the earth, so it has no quadkeys",
                 hint="choose --format parquet-scenes",
                 path=layer.path,
             )

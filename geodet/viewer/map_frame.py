@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from affine import Affine
 from pyproj import CRS
-from pyproj.exceptions import ProjError
 
+from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
 
@@ -131,7 +131,7 @@ def _is_on_square(frame: MercatorFrame) -> bool:
     try:
         nodes = frame.mesh(8)
         again = frame.to_pixels(nodes)
-    except ProjError:
+    except VectorError:
         return False
     size = np.array([frame.geobox.width, frame.geobox.height])
     expected = np.stack(np.meshgrid(*[np.linspace(0, 1, 9)] * 2), axis=-1) * size

@@ -1,5 +1,7 @@
 """Two dates: what was painted as kept, gone and new is found as such."""
 
+from dataclasses import replace
+
 import geopandas
 import numpy as np
 import pandas as pd
@@ -269,3 +271,21 @@ def test_objects_that_another_program_wrote_around_the_globe_are_kept(tmp_path):
     compared = match_dates(*found, distance=1)
     assert [len(rows) for rows in compared.kept] == [4, 4]
     assert np.ptp(found[1].centres[:, 0] % 360) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("crs", "metres"),
+    [
+        ("IAU_2015:49900", 3_396_190 * np.pi / 180),  # a degree on the sphere of Mars
+        ('LOCAL_CS["site",UNIT["foot",0.3048],AXIS["X",EAST],AXIS["Y",NORTH]]', 0.3048),
+    ],
+)
+def test_distances_of_other_worlds_are_in_metres(crs, metres):
+    here = objects([(0, 0)], crs=CRS.from_user_input(crs))
+    one = replace(here, centres=np.array([[10.0, 0.0]]), shapes=shapely.points([[10.0, 0.0]]))
+    step = 2 / metres
+    north = np.array([[10.0, step]])
+    other = replace(one, centres=north, shapes=shapely.points(north))
+    compared = match_dates(one, other, distance=3.0)
+    assert compared.moved == pytest.approx([2.0], rel=1e-6)
+    assert not len(match_dates(one, other, distance=1.9).moved)

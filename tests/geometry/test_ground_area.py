@@ -86,3 +86,16 @@ def test_without_a_crs_the_area_is_unknown():
 
 def test_empty_and_missing_polygons_have_no_area():
     assert ground_areas(np.array([shapely.Polygon(), None]), WGS84).tolist() == [0, 0]
+
+
+def test_a_local_grid_is_a_plane():
+    feet = CRS.from_wkt('LOCAL_CS["site",UNIT["foot",0.3048],AXIS["x",EAST],AXIS["y",NORTH]]')
+    areas = ground_areas(np.array([shapely.box(5, 5, 15, 25), None], object), feet)
+    np.testing.assert_allclose(areas, [200 * 0.3048**2, 0.0])
+
+
+def test_a_polygon_without_a_place_has_no_known_area():
+    endless = shapely.Polygon([(0, 0), (np.inf, 0), (np.inf, np.inf)])
+    areas = ground_areas(np.array([endless, shapely.box(5, 5, 6, 6)], object), CRS.from_epsg(32633))
+    assert np.isnan(areas[0])
+    assert areas[1] > 0

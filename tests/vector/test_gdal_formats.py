@@ -96,7 +96,7 @@ def test_geojson_is_split_at_the_antimeridian(tmp_path, suffix):
 def test_geojson_without_degrees_warns(tmp_path, caplog, crs, suffix):
     source = part(crs=crs, transform=Affine(1, 0, 0, 0, -1, 0))
     path = write(tmp_path / f"found{suffix}", source)
-    assert "is not in degrees: readers of GeoJSON" in caplog.text
+    assert "is not in degrees on the earth: readers of GeoJSON" in caplog.text
     assert '"crs"' not in path.read_text(encoding="utf-8")
     written = features(path)
     assert (written[0]["properties"]["area_m2"] is None) == (crs is None)
