@@ -219,7 +219,8 @@ class TileConfig(Section):
         0.2,
         ge=0,
         le=1,
-        description="number of chips without objects, as a share of the number with objects",
+        description="number of chips without objects, as a share of the number with objects; all "
+        "of those that were reviewed",
     )
     block_size: int | None = Field(
         None,

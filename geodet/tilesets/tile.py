@@ -135,7 +135,11 @@ def tile_scene(
     plan = plan_chips(inputs.scenes, config)
     with _OpenScenes(inputs, config, data) as opened, replace_folder(output) as folder:
         (folder / "images").mkdir()
-        chips, invalid = _copy_chips(opened, plan, folder / "images", config, progress)
+        # In a reviewed window, nothing but mistakes of the model may have been found: the most
+        # instructive background.
+        is_reviewed = area is not None and area.reviews is not None
+        share = None if is_reviewed else config.empty_share
+        chips, invalid = _copy_chips(opened, plan, folder / "images", share, progress)
         images = tuple(_label_chip(chip, plan, inputs) for chip in chips)
         write_tileset(Tileset(folder, inputs.classes, images), data)
     return _report(plan, chips, inputs, invalid)
@@ -175,17 +179,27 @@ def _copy_chips(
     opened: _OpenScenes,
     plan: ChipPlan,
     folder: Path,
-    config: TileConfig,
+    empty_share: float | None,
     progress: _Progress | None,
 ) -> tuple[list[_ChipFile], int]:
     """Write the windows with objects, and for each part of the split a share of empty ones.
 
+    Args:
+        opened: The scenes.
+        plan: Their windows.
+        folder: The folder for the chips.
+        empty_share: As ``tile.empty_share``; None: all.
+        progress: Called with the number of windows done and to do.
+
     Returns:
         The chips, and the number of windows without a valid pixel that were read.
     """
-    most = {split: round(config.empty_share * len(full)) for split, full in plan.full.items()}
+
+    def most(full: int) -> int | None:
+        return None if empty_share is None else round(empty_share * full)
+
     total = sum(
-        len(full) + min(most[split], len(plan.empty[split])) for split, full in plan.full.items()
+        len(full) + len(plan.empty[split][: most(len(full))]) for split, full in plan.full.items()
     )
     chips: list[_ChipFile] = []
     invalid: list[int] = []
@@ -193,8 +207,7 @@ def _copy_chips(
     for split, full in plan.full.items():
         before = len(chips)
         for windows in (full, plan.empty[split]):
-            share = config.empty_share * (len(chips) - before)
-            limit = len(full) if windows is full else round(share)
+            limit = len(full) if windows is full else most(len(chips) - before)
             for index, path in islice(_iter_copied(opened, plan, windows, folder, invalid), limit):
                 chips.append(_ChipFile(index, path, split))
                 show(min(len(chips), total), total)

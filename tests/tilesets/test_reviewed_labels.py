@@ -104,6 +104,23 @@ def test_what_was_not_looked_at_is_no_background(scene, tmp_path):
     assert all(len(image.ignored) for image in cut)
 
 
+def test_reviewed_windows_without_objects_are_all_kept(scene, tmp_path):
+    """What a model took for objects there is the background to learn."""
+    with Scene(scene) as opened:
+        file = ReviewFile(tmp_path / "r.gpkg", "scene.tif", opened.geobox)
+    right = ReviewedObject(file.take_id(), 0, "accepted", "tree", 0.5, (8.0, 8.0, 20.0, 20.0))
+    wrong = [
+        ReviewedObject(file.take_id(), n, "rejected", "tree", 0.5, (n * 64.0, 70.0, 300.0, 99.0))
+        for n in range(1, 4)
+    ]
+    file.replace([], [right, *wrong, ReviewedWindow(file.take_id(), Window(0, 0, 256, 128))])
+    settings = CHIPS | {"tile.val_fraction": 0, "tile.empty_share": 0.1}
+    report = geodet.tile(
+        scene, None, tmp_path / "tiles", reviews=tmp_path / "r.gpkg", settings=settings
+    )
+    assert (report.train, report.skipped_empty) == (8, 0)
+
+
 def test_a_window_without_objects_is_background(scene, tmp_path):
     with Scene(scene) as opened:
         review(tmp_path / "r.gpkg", "scene.tif", opened.geobox, step=130)
