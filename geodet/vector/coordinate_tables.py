@@ -7,6 +7,7 @@ writes these.
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,8 @@ __all__ = [
     "split_rows",
     "to_numbers",
 ]
+
+logger = logging.getLogger(__name__)
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "nil", "-", "#n/a"})
 """Texts that mean no value, in lower case."""
@@ -70,6 +73,9 @@ _IN_DEGREES = frozenset({*_POINTS[0][0], *_POINTS[-1][0], "west", "lon_min", "mi
 _CODE = re.compile(r"[+-]?(0\d.*|\d{16,}|\d+(_\d+)+)")  # float() takes 1_000 for a number
 _EWKT = re.compile(r"SRID\s*=\s*(\d{1,9})\s*;\s*(.*)", re.IGNORECASE | re.DOTALL)
 _DELIMITERS = ",;\t|"
+_ENOUGH = 5  # boxes; fewer may be mistakes of their own
+_SHARE = 0.1  # of all boxes
+_HALF_TURN = 180.0  # degrees; a box that is wider the other way around crosses the antimeridian
 NAMES_HINT = (
     "name the columns lon and lat, x and y, easting and northing, or xmin, ymin, xmax and ymax; or "
     "give WKT in a column geometry"
@@ -225,7 +231,34 @@ def _read_numbers(
                     hint="write numbers with a decimal point, or NA for none",
                     path=path,
                 ) from error
+    if len(columns) == 4:
+        _warn_of_sizes(path, header, rows, columns, numbers)
     return _to_shapes(numbers)
+
+
+def _warn_of_sizes(
+    path: Path,
+    header: Sequence[str],
+    rows: Sequence[tuple[int, list[str]]],
+    columns: Sequence[int],
+    numbers: Floats,
+) -> None:
+    """Warn if the columns of corners probably hold x, y, width and height.
+
+    Only the x tell: boxes whose y are in the other order may have their upper corner first.
+    """
+    known = np.isfinite(numbers).all(axis=1)
+    inverted = known & (numbers[:, 2] < numbers[:, 0])
+    if header[columns[0]].lower() in _IN_DEGREES:
+        inverted &= numbers[:, 0] - numbers[:, 2] < _HALF_TURN
+    count, total = int(inverted.sum()), int(known.sum())
+    if count >= max(_ENOUGH, total * _SHARE) or 2 * count > total:
+        x1, y1, x2, y2 = (header[column] for column in columns)
+        logger.warning(
+            "%s: %s is less than %s in %d of %d boxes, such as line %d: if the columns are x, y,"
+            " width and height, write %s + width as %s, and %s + height as %s",
+            *(path, x2, x1, count, total, rows[int(inverted.argmax())][0], x1, x2, y1, y2),
+        )
 
 
 def _to_shapes(numbers: Floats) -> NDArray[np.object_]:

@@ -119,6 +119,37 @@ def test_sides_become_boxes(names, tmp_path):
     np.testing.assert_allclose(read_extent(path)[1], [x - 2, y - 3, x + 2, y + 3])
 
 
+SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+
+@pytest.mark.parametrize(
+    ("names", "to_row", "is_doubtful"),
+    [
+        (SIDES, lambda x, y: (x, y, 4, 6), True),
+        (SIDES, lambda x, y: (x, y, x + 4, y + 6), False),
+        (("x1", "y1", "x2", "y2"), lambda x, y: (x, y, x + 4, y - 6), False),
+        (("west", "south", "east", "north"), lambda _x, y: (179.9, y / 1e6, -179.9, 5), False),
+    ],
+)
+def test_corners_that_are_probably_sizes_are_warned_of(
+    names, to_row, is_doubtful, tmp_path, caplog
+):
+    x, y = PLACES[0]
+    rows = [to_row(x + step, y + step) for step in range(12)]
+    read_frame(save(tmp_path / "a.csv", names, rows))
+    told = [m for m in caplog.messages if "xmax is less than xmin in 12 of 12 boxes" in m]
+    assert len(told) == len(caplog.messages) == is_doubtful
+    assert all("a.csv: " in m and "line 2: if the columns are x, y, width" in m for m in told)
+
+
+def test_a_few_inverted_boxes_of_a_table_are_put_in_order(tmp_path, caplog):
+    x, y = PLACES[0]
+    rows = [(x, y, x + 4, y + 6)] * 12 + [(x + 4, y, x, y + 6)] * 2
+    frame = read_frame(save(tmp_path / "a.csv", SIDES, rows))
+    assert set(frame.area) == {24}
+    assert caplog.messages == []
+
+
 @pytest.mark.parametrize("name", ["WKT", "wkt", "geometry", "geom", "the_geom"])
 @pytest.mark.parametrize("delimiter", [",", ";"])
 def test_wkt_is_read_under_any_usual_name(name, delimiter, tmp_path):
