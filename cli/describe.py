@@ -174,14 +174,14 @@ def vector_fields(summary: VectorSummary) -> dict[str, Any]:
         "file": summary.path,
         "format": summary.format,
         "objects": f"{summary.objects:,}",
-        "classes": _counts(summary.classes)
+        "classes": _counts(summary.classes, unnamed="no class")
         or ("no attribute label" if summary.objects else "no objects"),
     }
     if summary.scores is not None:
         low, middle, high = summary.scores
         fields["scores"] = f"{low:.3g} to {high:.3g}, median {middle:.3g}"
     if summary.scenes:
-        fields["scenes"] = _counts(summary.scenes, most=_MOST_NAMED)
+        fields["scenes"] = _counts(summary.scenes, most=_MOST_NAMED, unnamed="no scene")
     fields["crs"] = summary.crs or "none"
     if not summary.made_by:
         return fields | {"attributes": ", ".join(summary.fields), "made by": "unknown"}
@@ -201,7 +201,7 @@ def review_fields(summary: ReviewSummary) -> dict[str, Any]:
         "suggested": f"{summary.suggested:,} windows{of_them}",
         "reviewed": f"{summary.reviewed:,} windows, {summary.objects:,} objects",
         "decided": _counts(summary.verdicts) or "nothing yet",
-        "classes": _counts(summary.classes) or "no objects",
+        "classes": _counts(summary.classes, unnamed="no class") or "no objects",
         "scenes": _counts(summary.scenes, most=_MOST_NAMED) or "none yet",
         "crs": summary.crs or "none",
     }
@@ -237,8 +237,9 @@ def _text(value: Any) -> str:
     )
 
 
-def _counts(counts: Mapping[str, int], *, most: int | None = None) -> str:
-    """Write counts by name, the largest first."""
-    named = [f"{name} {count:,}" for name, count in list(counts.items())[:most]]
+def _counts(counts: Mapping[str, int], *, most: int | None = None, unnamed: str = "") -> str:
+    """Write counts by name, the largest first; ``unnamed`` stands for a name without a letter."""
+    listed = list(counts.items())[:most]
+    named = [f"{name if name.strip() else unnamed} {count:,}" for name, count in listed]
     rest = len(counts) - len(named)
     return ", ".join([*named, *([f"and {rest} more"] if rest else [])])

@@ -94,6 +94,20 @@ def test_info_of_a_file_without_objects_has_no_classes(tmp_path, invoke):
     assert ["classes", "no", "objects"] in lines
 
 
+def test_info_counts_objects_without_a_class_or_a_scene(tmp_path, invoke):
+    columns = {
+        "label": ["car", "", None, "car"],
+        "score": [0.5] * 4,
+        "scene": ["a.tif", "", "", ""],
+    }
+    places = geopandas.points_from_xy(range(4), range(4))
+    geopandas.GeoDataFrame(columns, geometry=places, crs=32633).to_file(tmp_path / "some.gpkg")
+    lines = [line.split("  ") for line in invoke("info", "some.gpkg").stdout.splitlines()]
+    lines = {first: last.strip() for first, *_, last in lines}
+    assert lines["classes"] == "car 2, no class 2"
+    assert lines["scenes"] == "no scene 3, a.tif 1"
+
+
 def test_info_names_the_thresholds_that_apply():
     about = load_description(find_model("thermal"))
     assert model_fields(about)["score threshold"] == about.score_threshold
