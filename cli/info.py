@@ -95,10 +95,11 @@ def _describe(path: str, kind: PathKind) -> tuple[Any, dict[str, Any]]:
 
         reviews = summarise_reviews(path)
         return reviews, review_fields(reviews)
-    if kind == "vector":
+    if kind in ("results", "vector"):
+        from geodet.tilesets.pixel_summary import summarise_pixel_results
         from geodet.vector.vector_summary import summarise_vector
 
-        found = summarise_vector(path)
+        found = (summarise_vector if kind == "vector" else summarise_pixel_results)(path)
         return found, vector_fields(found)
     fields = _scene_fields(path)
     return fields, fields

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PathKind", "kind_of", "summarise_as_scene"]
 
-PathKind = Literal["model", "run", "job", "reviews", "vector", "tileset", "scene"]
+PathKind = Literal["model", "run", "job", "reviews", "results", "vector", "tileset", "scene"]
 
 _OF_NO_DRIVER = "not recognized as being in a supported file format"
 """Parts of GDAL's messages on a file that is not a raster."""
@@ -50,12 +50,13 @@ def kind_of(path: str | Path) -> PathKind:
         check_scene_exists(text)
     # Loads GDAL, which what is above, and a refusal, do not need.
     from geodet.reviewing.review_summary import is_review_file
+    from geodet.tilesets.pixel_summary import is_described_results
     from geodet.vector.vector_summary import is_vector
 
     if is_review_file(text):
         return "reviews"
-    if is_vector(text):
-        return "vector"
+    if is_described_results(place) or is_vector(text):
+        return "results" if is_described_results(place) else "vector"
     is_labels = place.is_file() and place.suffix.lower() in LABEL_SUFFIXES
     return "tileset" if place.is_dir() or is_labels else "scene"
 

@@ -12,6 +12,7 @@ from geodet.models.description import ModelDescription
 from geodet.onnx.model_files import load_named_description
 from geodet.raster.scene_summary import SceneSummary
 from geodet.reviewing.review_summary import ReviewSummary, summarise_reviews
+from geodet.tilesets.pixel_summary import summarise_pixel_results
 from geodet.tilesets.tileset_summary import TilesetSummary, summarise_tileset
 from geodet.training.run_records import RunRecord, read_run
 from geodet.vector.vector_summary import VectorSummary, summarise_vector
@@ -34,6 +35,7 @@ _DESCRIBE: dict[PathKind, Callable[[str], _Summary]] = {
     "run": read_run,
     "job": summarise_job,
     "reviews": summarise_reviews,
+    "results": summarise_pixel_results,
     "vector": summarise_vector,
     "scene": summarise_as_scene,
 }
@@ -56,7 +58,7 @@ def info(path: str | Path, *, allow_outside: bool = False) -> _Summary:
 
     Raises:
         ConfigError: The argument is not a path, but a frame, for example.
-        VectorError: A vector file cannot be read.
+        VectorError: A vector file, or COCO results, cannot be read.
         SceneError: There is no such file, or it is not a raster.
         TilesetError: A folder has no labels that are recognised, or they are broken.
         OutputError: The plan of a job is broken.

@@ -29,7 +29,7 @@ from geodet.vector.rows import LAYER, crs_text
 from geodet.vector.unread_files import unreadable_vector
 from geodet.vector.vector_files import choose_encoding, crs_or_none
 
-__all__ = ["VectorSummary", "is_vector", "summarise_vector"]
+__all__ = ["VectorSummary", "by_title", "is_vector", "summarise_vector"]
 
 _ENDS = (
     *(".gpkg", ".fgb", ".shp", ".kml", ".gdb", ".geojsonl", ".geojsons", ".ndjson"),
@@ -117,7 +117,7 @@ def summarise_vector(path: str | Path) -> VectorSummary:
         classes=counts["label"],
         scenes=counts["scene"],
         scores=middle and (float(middle[0]), float(middle[1]), float(middle[2])),
-        made_by=_by_title(read_provenance(path)),
+        made_by=by_title(read_provenance(path)),
         examined_ha=_examined_ha(path, about.crs),
         not_examined=_count_not_examined(path),
     )
@@ -252,7 +252,7 @@ def _to_scores(column: pyarrow.Array) -> Floats:
     return np.asarray(numbers[np.isfinite(numbers)], np.float64)
 
 
-def _by_title(texts: Mapping[str, str]) -> dict[str, tuple[Any, ...]]:
+def by_title(texts: Mapping[str, str]) -> dict[str, tuple[Any, ...]]:
     """Collect the texts of appended runs, ``model 2``, under the title of the first.
 
     Other programs write metadata, too, such as the date of a Shapefile: those are left out.

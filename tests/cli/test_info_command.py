@@ -3,9 +3,11 @@
 import json
 
 import geopandas
+import pytest
 from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixtures
 from factories_tilesets import paint_image, write
 
+import geodet
 from geodet.models.description import find_model, load_description
 from geodet_cli.describe import model_fields
 
@@ -106,6 +108,31 @@ def test_info_counts_objects_without_a_class_or_a_scene(tmp_path, invoke):
     lines = {first: last.strip() for first, *_, last in lines}
     assert lines["classes"] == "car 2, no class 2"
     assert lines["scenes"] == "no scene 3, a.tif 1"
+
+
+@pytest.mark.parametrize(
+    ("words", "format", "image"),
+    [
+        (("found.json", "coco"), "COCO results", "scene.tif"),
+        (("found", "yolo"), "YOLO text", "scene"),
+    ],
+)
+def test_info_describes_detections_in_pixels(words, format, image, invoke, make_scene, tiny_path):
+    make_scene(epsg=32633)
+    small = ("--chip-size", "64", "--overlap", "16", "--device", "cpu", "--score-threshold", "0.01")
+    run = ("detect", "scene.tif", "-m", tiny_path, *small)
+    invoke(*run, "-o", "found.gpkg")
+    invoke(*run, "-o", words[0], "--format", words[1])
+    about = json.loads(invoke("info", words[0], "--json").stdout)
+    known = json.loads(invoke("info", "found.gpkg", "--json").stdout)
+    assert about["format"] == format
+    assert about["objects"] == known["objects"] > 0
+    assert about["classes"] == known["classes"]
+    assert about["scenes"] == {image: about["objects"]}
+    assert about["scores"] == pytest.approx(known["scores"])
+    assert geodet.info(words[0]).objects == about["objects"]
+    lines = invoke("info", words[0]).stdout
+    assert ("made by     unknown" in lines) == (format == "COCO results")
 
 
 def test_info_names_the_thresholds_that_apply():
