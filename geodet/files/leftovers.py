@@ -15,7 +15,13 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["is_temporary", "make_private_folder", "name_temporary", "remove_leftovers"]
+__all__ = [
+    "is_temporary",
+    "make_private_folder",
+    "name_temporary",
+    "remove_leftovers",
+    "without_temporary",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +56,21 @@ def make_private_folder(path: Path) -> Path:
 def is_temporary(path: Path) -> bool:
     """Whether a name is one that :func:`name_temporary` gives."""
     return _NAME.fullmatch(path.name) is not None
+
+
+def without_temporary(path: str) -> str:
+    """Return the name of a file in an output that is written in a temporary folder.
+
+    Returns:
+        The path from the output, empty for the output itself; another path as it is.
+
+    Example:
+        >>> without_temporary("a/.geodet-12-3d5cc89e-81f5ff2b29d5/new/images/b.tif")
+        'images/b.tif'
+    """
+    parts = Path(path).parts
+    first = next((row for row, part in enumerate(parts) if _NAME.fullmatch(part)), None)
+    return path if first is None else "/".join(parts[first + 2 :])
 
 
 def remove_leftovers(folder: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from geodet.errors import GeodetError, OutputError
 from geodet.files.databases import check_replaceable
 from geodet.files.decisions import check_undecided
 from geodet.files.gdal_paths import check_gdal_output
+from geodet.files.leftovers import without_temporary
 from geodet.files.pending import PendingFile, PendingFolder, PendingOutput
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
 
 _GDAL_SUFFIXES = (".gpkg", ".geojson", ".fgb")  # that only GDAL writes
 _LONGEST_SIDECAR = ".not_examined.geojson"  # of the names beside an output
+_SHORTER = "choose a shorter name; the file of a scene is named after the scene"
 _LEAST_FREE = 1 << 20  # bytes; SQLite and GDAL fail before the last one is taken
 
 
@@ -114,10 +116,9 @@ def _check_name(path: Path) -> None:
         path.with_name(f"{path.name}{_LONGEST_SIDECAR}").exists()
     except OSError as error:
         is_long = error.errno == errno.ENAMETOOLONG
-        shorter = "choose a shorter name; the file of a scene is named after the scene"
         raise OutputError(
             f"cannot write {path}: {error.strerror}",
-            hint=shorter if is_long else "choose another folder",
+            hint=_SHORTER if is_long else "choose another folder",
             path=path,
         ) from error
 
@@ -179,18 +180,32 @@ def replace_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def raising_output_errors(path: Path) -> Iterator[None]:
-    """Turn an ``OSError`` of the block into an ``OutputError`` that names the output."""
+    """Turn an ``OSError`` of the block into an ``OutputError`` that names the output.
+
+    A file in the output has its name there, not that in the temporary folder, which is gone.
+    """
     try:
         yield
     except GeodetError:
         raise
     except OSError as error:
         cause = "no space is left on its disk: " if _is_full(path.parent, error) else ""
+        is_long = error.errno == errno.ENAMETOOLONG
         raise OutputError(
-            f"cannot write {path}: {cause}{error}",
-            hint=f"check the free space and the permissions of {path.parent}",
+            f"cannot write {path}: {cause}{_text_of(error)}",
+            hint=_SHORTER
+            if is_long
+            else f"check the free space and the permissions of {path.parent}",
             path=path,
         ) from error
+
+
+def _text_of(error: OSError) -> str:
+    name = error.filename
+    inside = without_temporary(name) if isinstance(name, str) else name
+    if inside == name:
+        return str(error)
+    return f"{error.strerror}: {inside}" if inside else str(error.strerror)
 
 
 def _is_full(folder: Path, error: OSError) -> bool:

@@ -13,7 +13,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
-from geodet.errors import OutputError, SceneError
+from geodet.errors import SceneError
 from geodet.files.closable import Closing
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
@@ -96,7 +96,7 @@ class ChipCopier(Closing):
 
         Raises:
             SceneError: The window cannot be read.
-            OutputError: The file cannot be written.
+            OSError: The file cannot be written.
         """
         chip = self._scene.read(window)
         if not chip.valid.any():
@@ -111,11 +111,7 @@ class ChipCopier(Closing):
         try:
             self._write(path, pixels, window, chip.valid)
         except OSError as error:
-            raise OutputError(
-                f"cannot write {path}: {error}",
-                hint="check the free space and the permissions",
-                path=path,
-            ) from error
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         return True
 
     def _write(

@@ -279,13 +279,26 @@ def test_a_full_disk_stops_at_the_first_chip_and_keeps_the_old_tileset(tmp_path,
     done = []
     with (
         largest_file(smallest - 1),
-        pytest.raises(OutputError, match=r"cannot write .*s_r\d+_c\d+\.tif") as caught,
+        pytest.raises(
+            OutputError, match=r"cannot write .*out: .*: images/s_r\d+_c\d+\.tif"
+        ) as caught,
     ):
         tile_scene(*arguments, overwrite=True, progress=lambda *numbers: done.append(numbers))
     assert "free space" in caught.value.hint
+    assert ".geodet-" not in str(caught.value)
     assert done == []
     assert sorted(tmp_path.rglob("*")) == before
     assert capfd.readouterr().err == ""
+
+
+def test_a_scene_whose_chips_have_too_long_names_is_named_without_a_temporary_path(tmp_path):
+    scene, labels = make_inputs(tmp_path)
+    long = scene.rename(tmp_path / f"{'a' * 248}.tif")
+    wanted = rf"cannot write .*out: File name too long: images/{long.stem}_r"
+    with pytest.raises(OutputError, match=wanted) as caught:
+        tile_scene(long, labels, tmp_path / "out", TileConfig(**CHIPS), DataConfig())
+    assert ".geodet-" not in str(caught.value)
+    assert "the file of a scene is named after the scene" in caught.value.hint
 
 
 def test_an_interrupted_run_leaves_nothing(tmp_path):
