@@ -237,10 +237,12 @@ def check_output_folder(
         inputs: Files that are read.
 
     Raises:
-        OutputError: The folder is a file, is not empty, or holds something else.
+        OutputError: The folder is a file, is not empty, or holds something else; or it is a mount
+            point, or the current folder or one above it, which no other folder can replace.
     """
     if output.exists() and not output.is_dir():
         raise OutputError(f"{output} is a file", hint="give a folder", path=output)
+    _check_may_be_moved(output)
     found = {entry.name for entry in output.iterdir()} if output.exists() else set()
     if found and not overwrite:
         raise OutputError(
@@ -256,6 +258,30 @@ def check_output_folder(
             hint="give another folder, since overwriting removes everything in it",
             path=output,
         )
+
+
+def _is_current(folder: Path) -> bool:
+    """Whether a folder is the current one, or one above it."""
+    try:
+        return Path.cwd().is_relative_to(folder)
+    except FileNotFoundError:  # the current folder has been removed
+        return False
+
+
+def _check_may_be_moved(output: Path) -> None:
+    """Check that a folder can be replaced by a new one, which is renamed to its path."""
+    place = output.resolve()
+    if place.is_mount():
+        what = "is a mount point"
+    elif _is_current(place):
+        what = "is the current folder, or holds it"
+    else:
+        return
+    raise OutputError(
+        f"{output} {what}, so no new folder can take its place",
+        hint=f"give a folder in it, such as {output / 'new'}",
+        path=output,
+    )
 
 
 def int8_path(path: Path) -> Path:

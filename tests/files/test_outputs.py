@@ -1,5 +1,6 @@
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from factories_files import names
@@ -201,6 +202,25 @@ def test_a_failed_swap_brings_the_old_folder_back(tmp_path):
         work()
     assert listing(tmp_path) == ["out"]
     assert listing(out) == ["a"]
+
+
+@pytest.mark.parametrize("inner", ["", "inner"])
+def test_the_current_folder_is_not_replaced(tmp_path, monkeypatch, inner):
+    (tmp_path / "out" / inner).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "out" / inner)
+    wanted = r"is the current folder, or holds it"
+    for output in (tmp_path / "out", Path("..") if inner else Path()):
+        with pytest.raises(OutputError, match=wanted) as caught:
+            check_output_folder(output, [], overwrite=True)
+        assert str(output / "new") in caught.value.hint
+    check_output_folder(Path("new"), [], overwrite=False)
+
+
+def test_a_mount_point_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "is_mount", lambda path: path.name == "out")
+    with pytest.raises(OutputError, match="out is a mount point"):
+        check_output_folder(tmp_path / "out", [], overwrite=False)
+    check_output_folder(tmp_path / "out" / "new", [], overwrite=False)
 
 
 def test_replacing_a_folder_with_other_files_is_refused(tmp_path):
