@@ -171,6 +171,16 @@ def _check_date() -> None:
         read_date()
 
 
+def _warn_of_variables() -> None:
+    """Warn of misspelt environment variables, without which a run may be less restricted."""
+    if not any(name.upper().startswith("GEODET_") for name in os.environ):
+        return
+    from geodet.files.network import misspelt_variables
+
+    for name, known in misspelt_variables(os.environ).items():
+        typer.echo(f"warning: {name} is not read: did you mean {known}?", err=True)
+
+
 def _has_current_folder() -> bool:
     """Whether the current folder exists: relative paths mean nothing once it is removed."""
     try:
@@ -185,6 +195,7 @@ def run() -> None:
     try:
         with leaving_on_signals():
             _check_date()
+            _warn_of_variables()
             _app_for(sys.argv[1:])()
     except GeodetError as error:
         typer.echo(f"error: {error}", err=True)

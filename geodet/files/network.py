@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 __all__ = [
@@ -18,11 +18,14 @@ __all__ = [
     "is_offline",
     "is_remote_path",
     "is_restricted",
+    "misspelt_variables",
     "unreported",
 ]
 
 OFFLINE, RESTRICTED = "GEODET_OFFLINE", "GEODET_RESTRICTED"
-"""Names of the environment variables."""
+"""Names of the environment variables, all that geodet reads under its own name."""
+
+_PREFIX, _LIKENESS = "GEODET_", 0.7  # of a name that is meant to be another
 
 _NO = frozenset({"", "0", "false", "no", "off"})
 _REMOTE_SYSTEM = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)(_streaming)?[/?]")
@@ -43,6 +46,33 @@ def is_offline() -> bool:
 def is_restricted() -> bool:
     """Whether, besides, what a file names in other folders may not be read."""
     return _is_set(RESTRICTED)
+
+
+def misspelt_variables(names: Iterable[str]) -> dict[str, str]:
+    """Find environment variables that are probably meant to be others.
+
+    A variable whose name is not near may be one of the user's own.
+
+    Args:
+        names: Names of variables.
+
+    Returns:
+        The name of the variable that geodet reads, by the misspelt one.
+
+    Example:
+        >>> misspelt_variables(["GEODET_OFLINE", "GEODET_OFFLINE", "GEODET_VERSION", "OFLINE"])
+        {'GEODET_OFLINE': 'GEODET_OFFLINE'}
+    """
+    others = [name for name in names if name.upper().startswith(_PREFIX)]
+    others = [name for name in others if name not in (OFFLINE, RESTRICTED)]
+    if not others:
+        return {}
+    from difflib import get_close_matches  # which few runs need
+
+    known = [name.removeprefix(_PREFIX) for name in (OFFLINE, RESTRICTED)]
+    own = {name: name.upper().removeprefix(_PREFIX) for name in others}
+    near = {name: get_close_matches(word, known, 1, _LIKENESS) for name, word in own.items()}
+    return {name: f"{_PREFIX}{found[0]}" for name, found in near.items() if found}
 
 
 def is_remote_path(path: str) -> bool:

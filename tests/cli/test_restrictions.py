@@ -2,9 +2,11 @@
 
 import http.server
 import os
+import re
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from cli_runner import invoke_fixture  # noqa: F401 - a fixture
@@ -18,6 +20,9 @@ from geodet.models.retinanet import RetinaNet
 from geodet.raster.reach import check_list_reach, check_reach
 from geodet.raster.scene_lists import list_scenes
 from geodet.vector.formats import check_vector_exists
+
+_ROOT = Path(__file__).parents[2]
+_VARIABLES = {OFFLINE, RESTRICTED}
 
 
 class _Asked(http.server.BaseHTTPRequestHandler):
@@ -267,3 +272,30 @@ def test_the_variables_do_the_same(scenes):
     )
     assert done.returncode == 1
     assert "not allowed offline" in " ".join(done.stderr.split())
+
+
+def test_variables_of_the_code_and_of_the_pages_are_those_in_the_list():
+    name = re.compile(r"\bGEODET_[A-Z_]*[A-Z]\b")
+    code = [*(_ROOT / "geodet").rglob("*.py"), *(_ROOT / "cli").rglob("*.py")]
+    pages = [*(_ROOT / "docs").rglob("*.md"), _ROOT / "README.md"]
+    for files, misspelt in ((code, {"GEODET_OFLINE", "GEODET_VERSION"}), (pages, set())):
+        found = {word for file in files for word in name.findall(file.read_text("utf-8"))}
+        assert found - misspelt == _VARIABLES
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("GEODET_OFLINE", OFFLINE),
+        ("GEODET_RESTRICT", RESTRICTED),
+        ("GEODET_VERSION", None),
+        (OFFLINE, None),
+    ],
+)
+def test_a_misspelt_variable_is_warned_of_once(invoke, monkeypatch, name, known):
+    for other in _VARIABLES:
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, "0")
+    told = [f"warning: {name} is not read: did you mean {known}?"] if known else []
+    lines = invoke("config").stderr.splitlines()
+    assert [line for line in lines if line.startswith("warning:")] == told
