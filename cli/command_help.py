@@ -26,7 +26,7 @@ _INSTEAD = {
 }
 """What to do where an option is repeated, by parameter."""
 
-_FILES_AS_TEXT = ("path", "scene", "typed_outputs")
+_FILES_AS_TEXT = ("path", "scene", "typed_outputs", "model")
 """Parameters whose files may have other names than those of a file system."""
 
 

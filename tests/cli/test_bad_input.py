@@ -353,3 +353,9 @@ def test_two_recipes_are_refused_since_one_would_be_ignored(invoke, command):
     words = (command, "-c", "small-objects", "--config", "fast-cpu")
     message = "--config takes one value and is given 2 times: keep one, and set other keys with"
     assert message in invoke(*words, code=2).stderr
+
+
+@pytest.mark.parametrize("command", ["detect", "plan"])
+def test_an_empty_name_of_a_model_is_not_the_current_folder(invoke, command):
+    told = invoke(command, "scene.tif", "--model", "", code=2).stderr
+    assert "--model is empty: name a file, or omit the option" in told
