@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
@@ -271,7 +272,7 @@ def _is_current(folder: Path) -> bool:
 def _check_may_be_moved(output: Path) -> None:
     """Check that a folder can be replaced by a new one, which is renamed to its path."""
     place = output.resolve()
-    if place.is_mount():
+    if os.path.ismount(place):  # Path.is_mount is missing on Windows before Python 3.12
         what = "is a mount point"
     elif _is_current(place):
         what = "is the current folder, or holds it"

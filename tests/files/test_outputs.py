@@ -217,7 +217,7 @@ def test_the_current_folder_is_not_replaced(tmp_path, monkeypatch, inner):
 
 
 def test_a_mount_point_is_not_replaced(tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "is_mount", lambda path: path.name == "out")
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path).name == "out")
     with pytest.raises(OutputError, match="out is a mount point"):
         check_output_folder(tmp_path / "out", [], overwrite=False)
     check_output_folder(tmp_path / "out" / "new", [], overwrite=False)
