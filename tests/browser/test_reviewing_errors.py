@@ -30,3 +30,14 @@ def test_a_click_chooses_the_detection_below_an_error(page):
     expect(page.locator(SAID)).to_have_text("tree, score 0.00")
     page.keyboard.press("a")
     expect(page.locator(SAID)).to_have_text("palm, score 0.99, 1 of 100")
+
+
+def test_an_error_is_not_taken_for_the_detection_of_its_number(page):
+    settle(page)
+    click_at(page, 220, 20)
+    expect(page.locator(SAID)).to_have_text("palm, score 0.05")
+    page.keyboard.press("Delete")
+    expect(page.locator("#card")).to_be_hidden()
+    page.keyboard.press("o")
+    page.keyboard.press("n")
+    expect(page.locator(SAID)).to_have_text("miss, 1 of 9")

@@ -16,7 +16,7 @@ export class Chosen {
     this.layer = null;
     this.object = null;
     this.listeners = [];
-    this.resolve = (object) => object;
+    this.resolve = (_panel, object) => object;
     this.others = null; // a layer of the map with objects of another kind, and how to find them
     addChosen(map);
     map.on("click", ({ point }) => {
@@ -57,7 +57,8 @@ export class Chosen {
       return object ? this.choose(this.panels[0], object) : this.clear();
     }
     const panel = this.panels.find(({ layer }) => layer.name === best.source);
-    return this.choose(panel, await ask(`${best.source}/${best.id}`), best.properties);
+    const object = this.resolve(panel, await ask(`${best.source}/${best.id}`));
+    return this.choose(panel, object, best.properties);
   }
 
   /** Go to the next object by falling score, or to the one before. */
@@ -78,7 +79,7 @@ export class Chosen {
 
   /** Choose an object, and move the map to it. */
   visit(panel, object) {
-    const found = this.resolve(object);
+    const found = this.resolve(panel, object);
     this.choose(panel, found, { rank: object.rank, of: object.of });
     this.approach(found);
   }

@@ -30,7 +30,8 @@ export class Review {
       add: (box) => inOrder(() => this.add(box)),
       usualSide: () => this.usualSide(),
     });
-    chosen.resolve = (object) => this.ofSource(object) ?? object;
+    const isOwn = (panel) => panel === this.panel; // an error has the number of another detection
+    chosen.resolve = (panel, object) => (isOwn(panel) && this.ofSource(object)) || object;
     chosen.others = { layer: "reviewed-hits", find: (id) => this.objects.get(id) };
     chosen.listen((object) => this.choose(object));
     this.apply({ ...about.reviews, put: about.reviews.objects, removed: [] });
