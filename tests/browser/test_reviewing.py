@@ -250,3 +250,27 @@ def test_decisions_are_there_when_the_page_is_loaded_again(page):
     page.keyboard.press("n")
     expect(page.locator(SAID)).to_have_text("palm, accepted, score 0.99, 1 of 100")
     assert "accepted" in page.inner_text("#card")
+
+
+def test_a_dot_for_many_objects_chooses_the_strongest_as_it_was_changed(page, read, monkeypatch):
+    monkeypatch.setattr("geodet.viewer.shown_layer._MOST_OBJECTS", 5)
+    page.keyboard.press("n")
+    page.locator("#card").wait_for()
+    page.locator("#review-class").fill("boat")
+    page.keyboard.press("Tab")
+    rows_of(read, 1)
+    page.reload()
+    page.wait_for_selector("body.ready")
+    page.evaluate("geodetMap.jumpTo({zoom: geodetMap.getZoom() - 2})")
+    settle(page)
+    at = page.evaluate(
+        """() => geodetMap.queryRenderedFeatures({layers: ['objects-cells']})
+          .filter(({id}) => id === 99)
+          .map(({geometry}) => geodetMap.project(geometry.coordinates))
+          .map(({x, y}) => [x, y])[0]"""
+    )
+    page.mouse.click(*at)
+    page.locator("#card").wait_for()
+    page.keyboard.press("Shift+ArrowRight")
+    expect(page.locator("#card")).to_contain_text("371.0, 370.0, 391.0, 390.0")
+    assert read()["label"].tolist() == ["boat"]
