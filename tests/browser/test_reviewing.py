@@ -5,7 +5,7 @@ import sqlite3
 
 import pandas
 import pytest
-from on_page import SAID, click_at, drag, drawn, settle
+from on_page import SAID, click_at, drag, drawn, place, settle
 from playwright.sync_api import expect
 
 UNDO = "#review-panel button:has-text('Undo')"
@@ -274,3 +274,22 @@ def test_a_dot_for_many_objects_chooses_the_strongest_as_it_was_changed(page, re
     page.keyboard.press("Shift+ArrowRight")
     expect(page.locator("#card")).to_contain_text("371.0, 370.0, 391.0, 390.0")
     assert read()["label"].tolist() == ["boat"]
+
+
+def test_a_drag_that_ends_over_the_panel_is_one_box_to_the_edge_of_the_scene(page, read):
+    settle(page)
+    page.keyboard.press("d")
+    x, y = place(page, 352, 152)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 30, y + 30, steps=3)
+    page.mouse.move(1270, y + 40, steps=3)
+    page.mouse.up()
+    row = rows_of(read, 1).iloc[0]
+    x1, y1, x2, _ = box_of(row)
+    assert (x1, y1, x2) == pytest.approx((352, 152, 400), abs=1)
+    expect(page.locator("#card")).to_be_visible()
+    page.keyboard.press("d")
+    click_at(page, 200, 200)
+    expect(page.locator("#card")).to_be_hidden()
+    assert len(read()) == 1

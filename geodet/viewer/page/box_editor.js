@@ -41,34 +41,40 @@ export class BoxEditor {
     event.preventDefault(); // the map stays where it is
     let box = null;
     let way = 0;
-    const drag = ({ lngLat, point }) => {
-      way = Math.max(way, Math.hypot(point.x - event.point.x, point.y - event.point.y));
-      box = move(this.frame.toPixels([lngLat.lng, lngLat.lat]));
+    const { clientX: left, clientY: top } = event.originalEvent;
+    const drag = ({ clientX, clientY }) => {
+      const [dx, dy] = [clientX - left, clientY - top];
+      way = Math.max(way, Math.hypot(dx, dy));
+      const { lng, lat } = this.map.unproject([event.point.x + dx, event.point.y + dy]);
+      box = move(this.frame.toPixels([lng, lat]));
       drawChosen(this.map, this.frame.ring(box));
       drawCorners(this.map, this.frame, box);
     };
-    this.map.on("mousemove", drag);
-    this.map.once("mouseup", () => {
-      this.map.off("mousemove", drag);
+    const end = () => {
+      window.removeEventListener("mousemove", drag);
       if (this.isDrawing) this.add(way < LEAST ? this.around(start) : box);
       else if (way >= LEAST) this.change(box);
-    });
+    };
+    // The map has no event of a button that is released over the panel.
+    window.addEventListener("mousemove", drag);
+    window.addEventListener("mouseup", end, { once: true });
   }
 
   /** Return how a drag from a point changes the chosen box; null where it does not hold it. */
   grip(point, start) {
-    if (!this.box) return null;
+    const held = this.box; // another may be chosen before the drag ends
+    if (!held) return null;
     const near = [
       [point.x - REACH, point.y - REACH],
       [point.x + REACH, point.y + REACH],
     ];
     const [corner] = this.map.queryRenderedFeatures(near, { layers: ["corners"] });
     if (corner) {
-      const fixed = cornersOf(this.box)[(corner.properties.corner + 2) % 4];
-      return (end) => resized(this.box, fixed, end);
+      const fixed = cornersOf(held)[(corner.properties.corner + 2) % 4];
+      return (end) => resized(held, fixed, end);
     }
-    if (!holds(this.box, start)) return null;
-    return (end) => moved(this.box, end[0] - start[0], end[1] - start[1]);
+    if (!holds(held, start)) return null;
+    return (end) => moved(held, end[0] - start[0], end[1] - start[1]);
   }
 
   /** Return a box of the usual size around a place. */
