@@ -146,7 +146,9 @@ class MapRequests:
             return _UNKNOWN
         forward = query.get("by", "1") != "-1"
         at, shown = float(query.get("at", "0")), _shown_classes(query, layer)
-        found = layer.step(start, forward, at, shown)
+        desk = self._desk if name == "objects" and "undecided" in query else None
+        decided = () if desk is None else desk.decided()
+        found = layer.step(start, forward, at, shown, without=decided)
         if found is None:
             return _NOTHING
         rank, count = layer.rank(found, at, shown)

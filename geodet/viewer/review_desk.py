@@ -101,6 +101,11 @@ class ReviewDesk:
                 "undo": len(self._steps),
             }
 
+    def decided(self) -> list[int]:
+        """Return the detections that have a decision."""
+        with self._lock:
+            return [one.source for one in self._file.objects.values() if one.source is not None]
+
     def act(self, request: Request) -> dict[str, Any]:
         """Carry out a request of the page, and return what changed.
 

@@ -178,7 +178,15 @@ class ShownLayer:
         x, y, length, width, angle = self.objects.oriented[row].tolist()
         return x, y, length, width, angle
 
-    def step(self, start: int | None, forward: bool, at: float, shown: Bools) -> int | None:
+    def step(
+        self,
+        start: int | None,
+        forward: bool,
+        at: float,
+        shown: Bools,
+        *,
+        without: Collection[int] = (),
+    ) -> int | None:
         """Return the next object by falling score, of at least a score; None if there is none.
 
         Args:
@@ -186,8 +194,11 @@ class ShownLayer:
             forward: To lower scores; after the last one comes the first again.
             at: The lowest score.
             shown: (K,) the classes that are visited.
+            without: Objects that are left out.
         """
         ranked, places = self._ranked, self._places(at, shown)
+        if without:
+            places = places[~np.isin(ranked[places], list(without))]
         if not len(places):
             return None
         if start is None:

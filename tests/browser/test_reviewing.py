@@ -293,3 +293,17 @@ def test_a_drag_that_ends_over_the_panel_is_one_box_to_the_edge_of_the_scene(pag
     click_at(page, 200, 200)
     expect(page.locator("#card")).to_be_hidden()
     assert len(read()) == 1
+
+
+def test_after_the_last_decision_the_server_is_asked_once(page):
+    page.keyboard.press("n")
+    page.locator("#card").wait_for()
+    for _ in range(5):
+        page.keyboard.press("w")
+    expect(page.locator("#windows-done")).to_have_text("4 of 4 windows reviewed")
+    page.keyboard.press("n")
+    page.locator("#card").wait_for()
+    page.asked.clear()
+    page.keyboard.press("x")
+    expect(page.locator(SAID)).to_have_text("Every detection that is shown has been judged")
+    assert sum("/step" in url for url in page.asked) == 1

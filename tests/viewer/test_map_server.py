@@ -162,6 +162,16 @@ def test_decisions_are_carried_out(reviewed):
     assert len(reviewed.json("about.json")["reviews"]["objects"]) == 1
 
 
+def test_a_step_to_what_is_undecided_passes_over_all_decisions(reviewed):
+    for source, verdict in ((0, "accepted"), (3, "rejected")):
+        post(reviewed, {"do": "judge", "source": source, "verdict": verdict})
+    assert reviewed.json("objects/step?undecided=1")["id"] == 2
+    assert reviewed.json("objects/step")["id"] == 0
+    for source in (1, 2):
+        post(reviewed, {"do": "judge", "source": source, "verdict": "accepted"})
+    assert reviewed("objects/step?undecided=1")[0].status == 204
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

@@ -68,11 +68,11 @@ export class Chosen {
     return this.visit(panel, object);
   }
 
-  /** Find the next object, and go on from it the next time. */
-  async seek(panel, by) {
+  /** Find the next object, of all or of some, and go on from it the next time. */
+  async seek(panel, by, which = {}) {
     const name = panel.layer.name;
     const from = this.from?.layer === name ? { from: this.from.id } : {};
-    const object = await ask(`${name}/step`, panel.query({ by, ...from }));
+    const object = await ask(`${name}/step`, panel.query({ by, ...from, ...which }));
     if (object) this.from = { layer: name, id: object.id };
     return object;
   }

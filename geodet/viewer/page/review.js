@@ -153,11 +153,8 @@ export class Review {
   }
 
   async next() {
-    for (let left = this.panel.layer.count; left > 0; left -= 1) {
-      const found = await this.chosen.seek(this.panel, 1);
-      if (!found) break;
-      if (!this.ofSource(found)) return this.chosen.visit(this.panel, found);
-    }
+    const found = await this.chosen.seek(this.panel, 1, { undecided: 1 });
+    if (found) return this.chosen.visit(this.panel, found);
     this.chosen.clear();
     return say("Every detection that is shown has been judged");
   }
