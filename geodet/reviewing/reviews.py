@@ -96,18 +96,29 @@ class ReviewFile:
         Raises:
             OutputError: The file cannot be written.
         """
+        return self.take_ids(1)[0]
+
+    def take_ids(self, count: int) -> range:
+        """Return identifiers that no layer has had, in one transaction, which waits for the disk.
+
+        Args:
+            count: At least 1.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
         with _transaction(self.path) as database:
             database.execute("BEGIN IMMEDIATE")  # a program with another scene may ask, too
             tables = ", ".join(f"'{layer}'" for layer in _TYPES)
             given = database.execute(
                 f"SELECT max(seq) FROM sqlite_sequence WHERE name IN ({tables})"
             )
-            taken = 1 + (given.fetchone()[0] or 0)
+            before = given.fetchone()[0] or 0
             # SQLite keeps there the largest identifier that a table has ever had.
             database.execute("DELETE FROM sqlite_sequence WHERE name = ?", (LABELS_LAYER,))
-            row = LABELS_LAYER, taken
+            row = LABELS_LAYER, before + count
             database.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", row)
-        return taken
+        return range(before + 1, before + count + 1)
 
     def replace(
         self,

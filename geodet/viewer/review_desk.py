@@ -212,8 +212,13 @@ class ReviewDesk:
             raise ValueError("a window is done at a score, without a list of classes")
         rows = self._shown_in(window, at, hidden)
         judged = {one.source for one in self._file.objects.values()}
-        accepted = [self._detection(row, "accepted") for row in rows if row not in judged]
-        return [], [*accepted, ReviewedWindow(self._file.take_id(), window)]
+        new = [row for row in rows if row not in judged]
+        *numbers, last = self._file.take_ids(len(new) + 1)
+        accepted = [
+            self._detection(row, "accepted", number)
+            for row, number in zip(new, numbers, strict=True)
+        ]
+        return [], [*accepted, ReviewedWindow(last, window)]
 
     def _shown_in(self, window: Window, at: float, hidden: Sequence[int]) -> list[int]:
         if self._layer is None:
@@ -226,14 +231,16 @@ class ReviewDesk:
         found: list[int] = np.flatnonzero(across & down & shown).tolist()
         return found
 
-    def _detection(self, source: int, verdict: Verdict) -> ReviewedObject:
-        """Return a decision on a detection, as it was found."""
+    def _detection(
+        self, source: int, verdict: Verdict, number: int | None = None
+    ) -> ReviewedObject:
+        """Return a decision on a detection, as it was found; without a number it is given one."""
         assert self._layer is not None
         objects = self._layer.objects
         x1, y1, x2, y2 = objects.boxes[source].tolist()
         box, turned = (x1, y1, x2, y2), self._layer.oriented(source)
         return ReviewedObject(
-            self._file.take_id(),
+            self._file.take_id() if number is None else number,
             source,
             verdict,
             self._layer.classes[int(objects.labels[source])],

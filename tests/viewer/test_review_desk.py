@@ -13,6 +13,7 @@ from viewer_boxes import BOXES
 from geodet.geometry.boxes import Detections
 from geodet.geometry.oriented_boxes import oriented_corners
 from geodet.geometry.windows import Window
+from geodet.reviewing import reviews
 from geodet.reviewing.suggested_windows import SuggestedWindow, write_suggestions
 from geodet.viewer.attribute_rows import AttributeRows
 from geodet.viewer.review_desk import ReviewDesk
@@ -156,6 +157,14 @@ def test_a_window_that_is_done_accepts_what_is_shown_in_it(desk, tmp_path):
 def test_objects_that_reach_into_a_window_are_accepted_with_it(desk):
     changed = desk.act({"do": "window", "number": 3, "at": 0, "hidden": []})
     assert [one["source"] for one in changed["put"]] == [1, 2]
+
+
+def test_a_window_is_written_in_as_few_transactions_as_a_single_object(desk, monkeypatch):
+    begun, transaction = [], reviews._transaction
+    monkeypatch.setattr(reviews, "_transaction", lambda path: begun.append(1) or transaction(path))
+    changed = desk.act({"do": "window", "number": 0})
+    assert len(changed["put"]) == 2
+    assert len(begun) == 2  # one for identifiers, one for the rows
 
 
 def test_hidden_classes_are_not_accepted(desk):
