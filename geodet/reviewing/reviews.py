@@ -89,6 +89,7 @@ class ReviewFile:
             """The decisions on the scene, by identifier."""
             self.windows = {one.id: one for one in rows.windows()}
             """The reviewed windows of the scene, by identifier."""
+            self._rows = self._hash_rows(database, [*self.objects.values(), *self.windows.values()])
 
     def take_id(self) -> int:
         """Return an identifier that no layer has had, and that no other program is given.
@@ -132,18 +133,31 @@ class ReviewFile:
                 since they were read; it is as before.
         """
         with _transaction(self.path) as database:
+            if any(self._rows[key] != row for key, row in self._hash_rows(database, old).items()):
+                raise self._changed_elsewhere()
             for one in old:
-                gone = database.execute(f"DELETE FROM {_layer_of(one)} WHERE fid = ?", (one.id,))
-                if gone.rowcount != 1:
-                    raise self._changed_elsewhere()
+                database.execute(f"DELETE FROM {_layer_of(one)} WHERE fid = ?", (one.id,))
             if any(self._is_known(database, one) for one in new):
                 raise self._changed_elsewhere()
             for one in new:
                 self._insert(database, one)
+            rows = self._hash_rows(database, new)
+        self._rows |= rows
         for one in old:
             self._known(one).pop(one.id)
         for one in new:
             self._known(one)[one.id] = one
+
+    def _hash_rows(
+        self, database: sqlite3.Connection, items: Sequence[ReviewedObject | ReviewedWindow]
+    ) -> dict[tuple[str, int], int]:
+        """Return a value of each row, another one after another program has changed the row."""
+        found = {}
+        for one in items:
+            layer = _layer_of(one)
+            query = f"SELECT geom, {', '.join(_TYPES[layer])} FROM {layer} WHERE fid = ?"
+            found[layer, one.id] = hash(database.execute(query, (one.id,)).fetchone())
+        return found
 
     def _is_known(self, database: sqlite3.Connection, one: ReviewedObject | ReviewedWindow) -> bool:
         """Whether the file has a decision on the same detection, or the same window."""

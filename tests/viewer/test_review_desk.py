@@ -10,6 +10,7 @@ from edited_reviews import draw, edit
 from shapely.affinity import translate
 from viewer_boxes import BOXES
 
+from geodet.errors import OutputError
 from geodet.geometry.boxes import Detections
 from geodet.geometry.oriented_boxes import oriented_corners
 from geodet.geometry.windows import Window
@@ -288,3 +289,26 @@ def test_the_page_shows_what_was_drawn_and_moved_in_qgis(desk, shown, tmp_path):
         np.add(BOXES[1][:2], (8, 0)),
         atol=1e-3,
     )
+
+
+@pytest.mark.parametrize(
+    "request_", [{"do": "change", "label": "oak"}, {"do": "delete"}, {"do": "undo"}]
+)
+def test_a_row_that_qgis_moved_meanwhile_is_not_overwritten(desk, tmp_path, request_):
+    (put,) = desk.act({"do": "judge", "source": 0, "verdict": "accepted"})["put"]
+    edit(tmp_path / "r.gpkg", "labels", put["id"], lambda shape: translate(shape, 5, 0))
+    before = labels(tmp_path)
+    with pytest.raises(OutputError, match="another program has changed the reviews"):
+        desk.act({"id": put["id"], **request_})
+    assert labels(tmp_path).equals(before)
+
+
+def test_a_row_that_qgis_moved_before_is_changed(desk, shown, tmp_path):
+    (put,) = desk.act({"do": "judge", "source": 0, "verdict": "accepted"})["put"]
+    edit(tmp_path / "r.gpkg", "labels", put["id"], lambda shape: translate(shape, 5, 0))
+    again = ReviewDesk(tmp_path / "r.gpkg", shown.scene, shown.layers["objects"], shown.frame)
+    again.act({"do": "change", "id": put["id"], "label": "oak"})
+    again.act({"do": "change", "id": again.describe()["objects"][0]["id"], "label": "ash"})
+    again.act({"do": "undo"})
+    again.act({"do": "undo"})
+    assert labels(tmp_path)["label"].tolist() == ["tree"]
