@@ -207,6 +207,19 @@ def test_the_class_of_the_chosen_object_is_changed(page, read):
     assert (row["source"], row["label"], row["verdict"]) == (99, "tree", "changed")
 
 
+def test_a_window_is_not_done_while_the_detections_are_hidden(page, read):
+    page.keyboard.press("w")
+    expect(page.locator(SAID)).to_have_text("Window 1 of 4")
+    page.keyboard.press("o")
+    page.keyboard.press("w")
+    expect(page.locator("#message")).to_contain_text("The detections are hidden: show them with o")
+    assert not len(read())
+    page.keyboard.press("o")
+    page.keyboard.press("w")
+    expect(page.locator(SAID)).to_have_text("Window 2 of 4")
+    assert len(rows_of(read, 25))
+
+
 def test_windows_are_done_one_after_the_other(page, read):
     page.locator("#objects-score").fill("0.5")
     page.keyboard.press("w")

@@ -4,6 +4,7 @@ import { BoxEditor } from "./box_editor.js";
 import { dismissError, element, say, whole } from "./dom.js";
 import { inOrder } from "./order.js";
 import { addReviewed, drawReviewed, drawWindows, hideDetections } from "./review_map.js";
+import { drawnBy } from "./scene_map.js";
 import { tell } from "./server.js";
 import { asRequest, grown, moved, shapeOf, turned } from "./shapes.js";
 
@@ -260,9 +261,16 @@ export class Review {
     say(`Window ${number + 1} of ${this.windows.length}${reason && `: ${reason}`}`);
   }
 
+  /** Whether the layer of the detections is switched off. */
+  areHidden() {
+    if (this.panel === null) return false;
+    return drawnBy(this.panel.layer.name).some((id) => this.map.getLayoutProperty(id, "visibility") === "none");
+  }
+
   /** Mark the window as reviewed: what is shown in it and was not rejected is right. */
   async finishWindow() {
     if (this.current === null) return this.nextWindow();
+    if (this.areHidden()) throw new Error("The detections are hidden: show them with o before you accept them");
     const { at, hidden } = this.panel ?? { at: 0, hidden: [] };
     await this.act({ do: "window", number: this.current, at, hidden: [...hidden] });
     return this.nextWindow();
