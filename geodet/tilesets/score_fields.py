@@ -55,7 +55,15 @@ def check_score_range(scores: Floats, path: Path, field: str, *, hint: str) -> N
     Raises:
         VectorError: One is not, or is NaN.
     """
-    wrong = ~((scores >= 0) & (scores <= 1))
+    missing = int(np.isnan(scores).sum())
+    if missing:
+        raise VectorError(
+            f"{path}: {missing} of {len(scores)} objects have no score in {field!r}",
+            hint="give them scores, or name another score_field (--score-field); an empty one ('') "
+            "gives every object the score 1",
+            path=path,
+        )
+    wrong = (scores < 0) | (scores > 1)
     if wrong.any():
         raise VectorError(
             f"{path}: {int(wrong.sum())} scores in {field!r} are not between 0 and 1, the first is"

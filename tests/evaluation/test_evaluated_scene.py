@@ -376,7 +376,14 @@ def test_missing_scores_are_refused_with_a_hint(tmp_path, files):
         read((bare, truth), score_field="label")
 
 
-@pytest.mark.parametrize("score", [1.5, -0.1, np.nan])
+def test_missing_scores_are_called_missing(files):
+    match = r"1 of 2 objects have no score in 'score'"
+    with pytest.raises(VectorError, match=match) as refused:
+        read(files(score=[0.5, np.nan]))
+    assert "gives every object the score 1" in refused.value.hint
+
+
+@pytest.mark.parametrize("score", [1.5, -0.1])
 def test_scores_outside_of_0_to_1_are_refused(files, score):
     with pytest.raises(VectorError, match="1 scores in 'score' are not between 0 and 1"):
         read(files(score=[0.5, score]))
