@@ -20,11 +20,15 @@ _GLOBAL = ("--offline", "--restricted")
 """Options of the program."""
 
 
-_INSTEAD = {
+_NOT_ADDED = {
+    "data": "keep one",
+    "labels": "keep one",
+    "reviews": "keep one",
     "recipe": "keep one, and set other keys with --set SECTION.KEY=VALUE",
     "score_threshold": "join them, such as car=0.3,van=0.5",
 }
-"""What to do where an option is repeated, by parameter."""
+"""What to do where an option is repeated whose values users may expect to add up, by parameter. Of
+any other, the last value counts, so that scripts can override one."""
 
 _FILES_AS_TEXT = ("path", "scene", "typed_outputs", "model")
 """Parameters whose files may have other names than those of a file system."""
@@ -40,7 +44,7 @@ class DocumentedCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments; for the options of other programs, say what geodet calls them.
 
-        An option that takes one value is refused if it is repeated.
+        An option of one value that looks as if it took several is refused if it is repeated.
         """
         for name in _GLOBAL:
             if name in args:
@@ -56,10 +60,9 @@ class DocumentedCommand(TyperCommand):
             ctx.fail(message)
         typed, _, order = self.make_parser(ctx).parse_args(args=list(args))
         for param in params:
-            if order.count(param) > 1 and _takes_one_value(param):
+            instead, times = _NOT_ADDED.get(str(param.name)), order.count(param)
+            if instead and times > 1 and not param.multiple:
                 # The parser would drop all but the last, such as the first of two tilesets.
-                instead = _INSTEAD.get(str(param.name), "keep one")
-                times = order.count(param)
                 ctx.fail(f"{param.opts[0]} takes one value and is given {times} times: {instead}")
             takes_file = "Path" in str(param.bare_type()) or param.name in _FILES_AS_TEXT
             if takes_file and _has_empty(typed.get(param.name)):
@@ -95,13 +98,6 @@ class DocumentedGroup(TyperGroup):
 def _has_empty(typed: Any) -> bool:
     """Whether an option was given an empty text, once or as one of several."""
     return typed == "" or (isinstance(typed, list | tuple) and "" in typed)
-
-
-def _takes_one_value(param: Any) -> bool:
-    """Whether a parameter is an option with a value, and cannot be repeated."""
-    if param.param_type_name != "option":
-        return False
-    return not (param.multiple or param.is_flag or param.count)
 
 
 def _grouped(params: list[Any], group: str) -> list[Any]:

@@ -72,13 +72,18 @@ def test_every_suggested_option_is_one_that_a_command_has():
         (("train", "--data", "a", "--data", "b", "-o", "a.safetensors"), "--data", 2),
         (("tile", "a.tif", "--reviews", "a.gpkg", "--reviews=b.gpkg", "-o", "t"), "--reviews", 2),
         (("detect", "a.tif", *["--score-threshold", "car=0.3"] * 3), "--score-threshold", 3),
-        (("detect", "a.tif", "-m", "a.onnx", "--model", "b.onnx"), "--model", 2),
     ],
 )
-def test_an_option_with_one_value_is_not_repeated(invoke, words, name, times):
+def test_an_option_whose_values_might_add_up_is_not_repeated(invoke, words, name, times):
     """All but the last would be dropped, such as the first of two tilesets."""
     done = invoke(*words, code=2)
     assert f"{name} takes one value and is given {times} times: " in done.stderr
+
+
+def test_the_last_value_of_another_option_counts(invoke):
+    """So that a script can override what is typed before."""
+    words = ("detect", "missing.tif", "-o", "a.gpkg", "--device", "none", "--device", "cpu")
+    assert "no such file: missing.tif" in invoke(*words, code=1).stderr
 
 
 def test_options_with_several_values_and_flags_are_repeated(invoke):

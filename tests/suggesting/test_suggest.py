@@ -178,7 +178,9 @@ def test_scenes_of_two_crss_are_reviewed_and_cut_in_one_file(
         file.replace([], [drawn, *(ReviewedWindow(file.take_id(), one) for one in windows)])
     tiles = tmp_path / "tiles"
     invoke("tile", *scenes, "--reviews", path, "-o", tiles, "--chip-size", "32", *NO_SPLIT)
-    assert sum(1 for _ in tiles.rglob("*.tif")) == 2  # a window with an object in each scene
+    assert (
+        sum(1 for _ in tiles.rglob("*.tif")) == 4
+    )  # two windows of each scene, also the one without
 
 
 def test_a_scene_that_cannot_be_read_is_left_out_unless_it_is_the_only_one(
