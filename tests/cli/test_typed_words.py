@@ -82,8 +82,8 @@ def test_an_option_whose_values_might_add_up_is_not_repeated(invoke, words, name
 
 def test_the_last_value_of_another_option_counts(invoke):
     """So that a script can override what is typed before."""
-    words = ("detect", "missing.tif", "-o", "a.gpkg", "--device", "none", "--device", "cpu")
-    assert "no such file: missing.tif" in invoke(*words, code=1).stderr
+    words = ("detect", "missing.tif", "-o", "a.gpkg", "--batch-size", "0", "--batch-size", "2")
+    assert "no such file or folder: missing.tif" in invoke(*words, code=1).stderr
 
 
 def test_options_with_several_values_and_flags_are_repeated(invoke):
