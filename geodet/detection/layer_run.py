@@ -216,7 +216,7 @@ class LayerRun(ABC):
         self, journal: Journal | None, loop: SceneLoop, before: WrittenFiles
     ) -> RunOutputs:
         threshold = self._predictor.iou_threshold
-        # Approximate places do not tell whether two photographs show one object.
+        # Approximate places do not show whether two photographs have one object.
         is_exact = self.layer.photographs is None
         appending = Appending(
             run="" if journal is None else journal.run,

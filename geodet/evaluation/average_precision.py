@@ -20,7 +20,7 @@ __all__ = ["AveragePrecision", "mean_ap", "measure_ap"]
 
 _IOU_50, _IOU_75 = 0, 5  # places in COCO's ten overlaps, 0.5 to 0.95
 _LEAST_IOU = 0.5 - 1e-6  # just below COCO's lowest overlap, because of rounding
-_BIN = 100  # detections and objects that COCO sees as one image; its cost is quadratic
+_BIN = 100  # detections and objects given to COCO as one image; its cost is quadratic
 _SIDES = 4  # columns of an axis-aligned box
 _ENDLESS = 1e18  # px², more than any box
 

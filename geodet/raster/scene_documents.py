@@ -82,7 +82,7 @@ def names_scenes(path: Path) -> bool:
         content = read_listing(str(path))
         return _is_collection(path, content) or (is_stac(content) and not _is_tiled(content))
     except SceneError:
-        return False  # opening it says what is wrong
+        return False  # opening it reports what is wrong
 
 
 def is_remote_document(text: str) -> bool:

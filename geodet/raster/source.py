@@ -87,7 +87,7 @@ class Source(Closing):
     def doubtful_alpha(self) -> int | None:
         """The number of the alpha band if it varies like imagery, such as near-infrared."""
         if self.alpha is None or self.names[self.alpha - 1] or self.held:
-            return None  # its name says what it is, or it comes from a palette or from warping
+            return None  # it is named by its content, or comes from a palette or from warping
         return self.alpha if varies_like_imagery(self.dataset, self.alpha) else None
 
     def masks(self, bands: tuple[int, ...], doubtful_alpha: int | None) -> Masks:

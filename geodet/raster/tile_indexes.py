@@ -71,7 +71,7 @@ def _read_vectors(path: Path) -> list[Any] | None:
         )
     except (DataSourceError, DataLayerError, VectorError) as error:
         if path.suffix.lower() == ".gpkg":
-            return None  # GDAL says what is wrong with it when it is opened as a raster
+            return None  # GDAL reports what is wrong with it when it is opened as a raster
         raise _unreadable(path, error) from error
     return list(frame[LOCATION])
 

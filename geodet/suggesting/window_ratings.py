@@ -26,7 +26,7 @@ __all__ = [
 LEAST_CHANCE = 0.25
 """Objects that are less likely than this are left out: there are too many of them."""
 
-_LEAST_IN_VIEW = 0.1  # of two views: what one of them sees may score less in the other
+_LEAST_IN_VIEW = 0.1  # of two views: an object in one of them may score less in the other
 _SAME = 0.3  # IoU: boxes of small objects in two views are a pixel or two apart
 _MOST_WEIGHT = 10.0  # of a class, as in training with balanced weights
 

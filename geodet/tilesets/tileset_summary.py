@@ -73,7 +73,7 @@ def summarise_tileset(path: Path, *, allow_outside: bool = False) -> TilesetSumm
     Raises:
         TilesetError: No format is recognised, or files are missing or broken.
     """
-    with _recorded():  # read_tileset says the same
+    with _recorded():  # read_tileset logs the same
         labels = find_labels(path, allow_outside=allow_outside)
     are_points = any(image.frame == "centres" for image in labels.images)
     config = DataConfig(box_size_px=1.0 if are_points else None, allow_outside=allow_outside)

@@ -97,7 +97,7 @@ class Crop:
         import cv2  # here, because only rotated crops need it
 
         turn, middle = self._rotation, np.full(2, self.side / 2)
-        # cv2 counts pixels from their centres and wants the map from the result to its source
+        # cv2 counts pixels from their centres and takes the map from the result to its source
         offset = turn.T @ (0.5 - middle) + middle + margin - 0.5
         matrix = np.column_stack([turn.T, offset])
         bands = around.reshape(-1, *around.shape[-2:])

@@ -245,7 +245,7 @@ def _warn_of_sizes(
 ) -> None:
     """Warn if the columns of corners probably hold x, y, width and height.
 
-    Only the x tell: boxes whose y are in the other order may have their upper corner first.
+    Only x is compared: boxes whose y are in the other order may have their upper corner first.
     """
     known = np.isfinite(numbers).all(axis=1)
     inverted = known & (numbers[:, 2] < numbers[:, 0])

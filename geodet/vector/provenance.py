@@ -69,7 +69,7 @@ def read_provenance(path: str | Path) -> Mapping[str, str]:
         IndexError,
         pyarrow.ArrowException,
     ):
-        return {}  # whoever reads the objects says what is wrong with the file
+        return {}  # reading the objects reports what is wrong
     except (DocumentError, UnicodeError):
         return {}
 

@@ -39,7 +39,7 @@ _MAYBE_LABELS = (".geojson", ".json", ".csv")
 """Files that label several images have these endings, too."""
 _OBJECTS = ("label", "score", "scene")
 _KML_LABEL = "Name"  # of KML, which geodet writes the class to
-_CRS = "crs"  # the column of a table of text that says it
+_CRS = "crs"  # the column of a table of text that has it
 _NUMBERED = re.compile(r"(.*) \d+")
 
 
