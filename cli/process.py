@@ -113,13 +113,17 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    if _is_repeated(number, frame):
+    # Cleaning up is not interrupted by a second one.
+    if _received or _is_repeated(number, frame):
         return
     _received.append(number)
-    signal.signal(number, signal.SIG_IGN)  # cleaning up is not interrupted by a second one
-    if hasattr(signal, "SIGCHLD"):  # nor by PyTorch's error when its workers end with it
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if hasattr(signal, "SIGCHLD"):  # nor by PyTorch's error when its workers end too
+        signal.signal(signal.SIGCHLD, _ignore)
     sys.exit(128 + number)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Do nothing. Python prints a traceback for a signal that came before ``SIG_IGN`` was set."""
 
 
 def _is_repeated(number: int, frame: FrameType | None) -> bool:

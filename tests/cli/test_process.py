@@ -25,6 +25,19 @@ for _ in range(3):
     print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
+TOGETHER = """
+import signal, sys
+from geodet_cli.process import leaving_on_signals
+
+signals = [signal.SIGHUP, signal.Signals[sys.argv[1]]]
+signal.signal(signal.SIGCHLD, lambda number, frame: None)
+with leaving_on_signals():
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    for number in signals:
+        signal.raise_signal(number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+"""
+
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="GNU's C library is asked")
 @pytest.mark.parametrize("device", ["cpu", "cuda:0", None])
@@ -75,6 +88,14 @@ def test_ctrl_c_while_an_object_is_freed_is_not_lost(monkeypatch):
         del freed
         with pytest.raises(KeyboardInterrupt):
             time.sleep(5)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows cannot hold signals")
+@pytest.mark.parametrize("other", ["SIGCHLD", "SIGTERM"])
+def test_signals_that_arrive_together_print_nothing(other):
+    """Workers that end with the program, and a scheduler that repeats itself."""
+    done = subprocess.run([sys.executable, "-c", TOGETHER, other], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGHUP, "")
 
 
 @contextmanager
