@@ -22,7 +22,9 @@ def raising_gdal_errors() -> Iterator[None]:
 
 
 def _shortened(message: str) -> str:
-    """Keep the end of a message, where GDAL names the cause after pages of SQL."""
+    """Keep the cause: GDAL puts it after the statement of SQL that failed, which may take pages."""
+    if "sqlite3_exec(" in message:
+        message = message.rpartition(") failed: ")[2]
     if len(message) <= _LONGEST_MESSAGE:
         return message
     return f"... {message[-_LONGEST_MESSAGE:].lstrip()}"
