@@ -22,7 +22,7 @@ from geodet.vector.rows import LAYER
 __all__ = ["add_geometry_functions", "iter_stored_pairs"]
 
 _AT_ONCE = 20_000
-_COLUMNS = "score, scene, x1_px, y1_px, x2_px, y2_px, area_m2"
+_NUMBERS = ("score", "x1_px", "y1_px", "x2_px", "y2_px", "area_m2")
 _PLACES = {"ST_MinX": 0, "ST_MaxX": 1, "ST_MinY": 2, "ST_MaxY": 3}  # in a header's envelope
 _HEADER, _ENVELOPES = 8, (0, 32, 48, 48, 64)
 
@@ -55,7 +55,7 @@ def iter_stored_pairs(
         crs: CRS of the layer.
     """
     database.execute("CREATE TEMP TABLE sought (id INTEGER PRIMARY KEY, x1, x2, y1, y2)")
-    read = database.execute(f"SELECT rowid, geom, {_COLUMNS} FROM {fresh}")
+    read = database.execute(f"SELECT n.rowid, n.geom, {_of('n')} FROM {fresh} n")
     while rows := read.fetchmany(_AT_ONCE):
         shapes, reach = _shapes([row[1:] for row in rows], crs)
         x1, y1, x2, y2 = (shapely.bounds(shapes) + reach[:, None] * [-1, -1, 1, 1]).T
@@ -77,7 +77,10 @@ def iter_stored_pairs(
 
 
 def _of(table: str) -> str:
-    return ", ".join(f"{table}.{name}" for name in _COLUMNS.split(", "))
+    """List the columns as SQL. A text among numbers, which SQLite allows, counts as missing."""
+    numbers = [f"{table}.{name}" for name in _NUMBERS]
+    checked = [f"CASE WHEN typeof({n}) IN ('real', 'integer') THEN {n} END" for n in numbers]
+    return ", ".join([f"{table}.scene", *checked])
 
 
 def _to_pairs(rows: Sequence[Sequence[Any]], crs: CRS | None) -> GroundPairs:
@@ -86,8 +89,8 @@ def _to_pairs(rows: Sequence[Sequence[Any]], crs: CRS | None) -> GroundPairs:
     shapes = np.stack([_shapes(side, crs)[0] for side in sides], axis=1)
     known = np.array([shape is not None for shape in shapes.ravel()]).reshape(-1, 2).all(axis=1)
     ids = np.array([row[:2] for row in rows], np.int64)
-    scores = np.array([[row[1] for row in side] for side in sides], np.float64).T
-    scenes = np.array([[row[2] for row in side] for side in sides], object).T
+    scores = np.array([[row[2] for row in side] for side in sides], np.float64).T
+    scenes = np.array([[row[1] for row in side] for side in sides], object).T
     return GroundPairs(ids[known], scores[known], scenes[known], shapes[known])
 
 
@@ -95,7 +98,7 @@ def _shapes(rows: Sequence[Sequence[Any]], crs: CRS | None) -> tuple[NDArray[Any
     """Return the polygons of rows, and how far beyond their bounds points of others may be.
 
     Args:
-        rows: N of geometry, score, scene, four sides in pixels, area.
+        rows: N of geometry, scene, score, four sides in pixels, area.
         crs: CRS of the geometry.
 
     Returns:

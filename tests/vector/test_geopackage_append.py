@@ -355,6 +355,18 @@ def test_rows_that_became_curves_are_kept_and_not_compared(tmp_path):
     assert rows == [("a.tif", 10), ("a.tif", 50), ("a.tif", 80), ("b.tif", 10), ("b.tif", 200)]
 
 
+@pytest.mark.parametrize("typed", ["'good'", "NULL"])
+def test_rows_whose_score_is_no_number_are_weaker_than_others(tmp_path, typed):
+    """SQLite keeps a text in a column of numbers."""
+    path = write(tmp_path / "found.gpkg", part(ONE))
+    with closing(sqlite3.connect(path)) as database, database:
+        add_geometry_functions(database)
+        database.execute(f"UPDATE detections SET score = {typed}")
+    append(path, part(OTHER, scene="b.tif"), appending=DROP)
+    assert scenes(path) == ["a.tif"] + ["b.tif"] * 3
+    assert check_index(path) == "ok"
+
+
 def test_tilted_boxes_are_compared_by_their_own_shapes(tmp_path):
     tilted = {"transform": Affine(0.5, 0.5, 600000, 0.5, -0.5, 4000000)}
     path = write(tmp_path / "found.gpkg", part(boxes((0, 0, 40, 2), scores=[0.5]), **tilted))
