@@ -27,7 +27,12 @@ from geodet.raster.chip import Chip
 from geodet.raster.scene import Scene
 from geodet.tilesets.displayed_images import open_image, read_chip
 from geodet.tilesets.labels import LabelledImage, Tileset
-from geodet.tilesets.pixel_results import PixelResults, is_pixel_results, read_pixel_results
+from geodet.tilesets.pixel_results import (
+    PixelResults,
+    is_pixel_results,
+    note_doubtful_results,
+    read_pixel_results,
+)
 
 __all__ = [
     "check_band_count",
@@ -261,6 +266,8 @@ def read_evaluated_chips(
     names = [image.path.name for image in images]
     _check_names(names, results)
     found = [results.of(image.path.name, (image.width, image.height)) for image in images]
+    for note in note_doubtful_results(results, found, images):
+        logger.warning("%s", note)
     own = sorted({name for objects in found for name in objects.names})
     new_names = renamed_classes(own, config)
     classes, number_of = choose_classes(new_names, tileset.classes, config)

@@ -11,7 +11,7 @@ from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
 from geodet.tilesets.labels import BoxForm, ParsedImage, ParsedLabels
 
-__all__ = ["note_doubtful_boxes", "note_doubtful_classes"]
+__all__ = ["note_doubtful_boxes", "note_doubtful_classes", "note_doubtful_form"]
 
 _FORMS: dict[BoxForm, str] = {
     "corners": "xmin, ymin, xmax, ymax",
@@ -45,7 +45,7 @@ def note_doubtful_boxes(
     for form in _FORMS:
         numbers, sizes, places = _numbers_in(form, items, geoboxes)
         if len(numbers):
-            notes += _note_form(form, numbers, sizes, places, source)
+            notes += note_doubtful_form(form, numbers, sizes, places, source)
     return notes
 
 
@@ -85,9 +85,21 @@ def _to_corners(form: BoxForm, numbers: Floats) -> Floats:
     return np.hstack([start, start + last])
 
 
-def _note_form(
+def note_doubtful_form(
     form: BoxForm, numbers: Floats, sizes: Floats, places: Sequence[str], source: object
 ) -> list[str]:
+    """Note boxes that were all written in one form, and probably in another.
+
+    Args:
+        form: The form in which they were read.
+        numbers: The four numbers of each box as they were written: (N, 4), in pixels.
+        sizes: Width and height of the image of each: (N, 2).
+        places: Where each is written.
+        source: The file or folder, for the text.
+
+    Returns:
+        One text if many boxes are wrong in that form, otherwise none.
+    """
     corners = _to_corners(form, numbers)
     wrong, inverted = _are_wrong(corners, sizes), _are_inverted(corners)
     count, total = int(wrong.sum()), len(numbers)
@@ -103,12 +115,12 @@ def _note_form(
             return [
                 f"{source}: {count} of {total} boxes are inverted or reach outside of their image"
                 f" if their numbers are {_FORMS[form]}, such as {places[int(wrong.argmax())]},"
-                f" and {least or 'none'} if they are {fitting}, as is probable: convert the labels"
+                f" and {least or 'none'} if they are {fitting}, as is probable: convert the boxes"
             ]
     if inverted.sum() >= max(_ENOUGH, total * _SHARE):
         return [
             f"{source}: {int(inverted.sum())} of {total} boxes are inverted if their numbers are"
-            f" {_FORMS[form]}, such as {places[int(inverted.argmax())]}: check what the labels hold"
+            f" {_FORMS[form]}, such as {places[int(inverted.argmax())]}: check what they hold"
         ]
     return []
 

@@ -17,12 +17,27 @@ from geodet.geometry.boxes import box_corners
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import fit_labels, oriented_corners
 from geodet.tilesets.coco_shapes import single_outline
-from geodet.tilesets.labels import FARTHEST_PX, Box, Point, read_json_labels, read_text
+from geodet.tilesets.doubtful_labels import note_doubtful_form
+from geodet.tilesets.labels import (
+    FARTHEST_PX,
+    Box,
+    BoxForm,
+    LabelledImage,
+    Point,
+    read_json_labels,
+    read_text,
+)
 from geodet.tilesets.outlines import bounds_of
 from geodet.tilesets.scene_labels import SceneLabels, ScoredObjects
 from geodet.tilesets.yolo import read_names
 
-__all__ = ["PixelObjects", "PixelResults", "is_pixel_results", "read_pixel_results"]
+__all__ = [
+    "PixelObjects",
+    "PixelResults",
+    "is_pixel_results",
+    "note_doubtful_results",
+    "read_pixel_results",
+]
 
 _NAMES = "classes.txt"
 _COCO_HINT = "each needs file_name, category, bbox and score, as geodet detect writes them"
@@ -141,6 +156,32 @@ def read_pixel_results(path: Path, *, score_field: str = "score") -> PixelResult
     except TilesetError as error:
         raise VectorError(str(error), hint=error.hint) from error
     return PixelResults(path, by_image, path.is_dir())
+
+
+def note_doubtful_results(
+    results: PixelResults, found: Sequence[PixelObjects], images: Sequence[LabelledImage]
+) -> list[str]:
+    """Note boxes that were probably written in another form: all of them would count as wrong.
+
+    Args:
+        results: The detections.
+        found: Those of each image.
+        images: The images.
+
+    Returns:
+        One text, or none.
+    """
+    upright = [(i, one) for i, one in zip(images, found, strict=True) if one.oriented is None]
+    counts = [len(one.boxes) for _, one in upright]
+    if not sum(counts):
+        return []
+    boxes = np.concatenate([one.boxes for _, one in upright])
+    sides = boxes[:, 2:] - boxes[:, :2]
+    first = boxes[:, :2] + sides / 2 if results.are_shares else boxes[:, :2]
+    sizes = np.repeat(np.array([(i.width, i.height) for i, _ in upright], np.float64), counts, 0)
+    places = np.repeat([f"one of {i.path.name}" for i, _ in upright], counts).tolist()
+    form: BoxForm = "centres" if results.are_shares else "sizes"
+    return note_doubtful_form(form, np.hstack([first, sides]), sizes, places, results.path)
 
 
 def _read_coco(path: Path, score_field: str) -> dict[str, list[_Detection]]:

@@ -153,6 +153,28 @@ def test_classes_without_one_in_common_are_refused(write, data):
         samples(write([(i, f"{n}!", b, s) for i, n, b, s in FOUND]), data)
 
 
+MANY = [("a.png", "car", [x, 45, x + 10, 55], 0.5) for x in range(5, 50, 5)]
+
+
+def test_boxes_in_another_form_are_warned_of(data, tmp_path, caplog):
+    """Corners where COCO has sizes, and where YOLO has a centre and sizes."""
+    coco = [(i, n, [a, b, a + c, b + d], s) for i, n, (a, b, c, d), s in MANY]
+    yolo = [
+        (i, n, [a - c / 2, b - d / 2, a + c / 2, b + d / 2], s) for i, n, (a, b, c, d), s in MANY
+    ]
+    for write, rows, read_as in ((write_results, coco, "x, y, w"), (write_text, yolo, "centre x")):
+        caplog.clear()
+        samples(write(tmp_path)(rows), data)
+        assert "9 of 9 boxes are inverted or reach outside of their image" in caplog.text
+        assert f"if their numbers are {read_as}" in caplog.text
+        assert "such as one of a.png, and none if they are xmin, ymin, xmax, ymax" in caplog.text
+
+
+def test_boxes_in_their_form_are_not_warned_of(write, data, caplog):
+    samples(write(MANY), data)
+    assert "inverted" not in caplog.text
+
+
 def test_a_vector_file_is_refused_with_a_hint(tmp_path, data):
     with pytest.raises(VectorError, match=r"found\.gpkg is neither a JSON list") as caught:
         samples(tmp_path / "found.gpkg", data)

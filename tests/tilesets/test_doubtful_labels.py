@@ -76,7 +76,7 @@ def test_labels_in_another_form_than_that_of_their_format_are_noted(
     else:
         assert len(doubts) == 1
         assert re.search(rf"of 13 boxes .* if their numbers are {form}, .*{place}, and", doubts[0])
-        assert f"none if they are {written}, as is probable: convert the labels" in doubts[0]
+        assert f"none if they are {written}, as is probable: convert the boxes" in doubts[0]
 
 
 def note_corners(boxes, size=(W, H)):
