@@ -16,7 +16,7 @@ from geodet.config.section import did_you_mean, name_hint
 from geodet.documents.values import check_class_name, shown
 from geodet.errors import TilesetError, VectorError
 from geodet.geometry.arrays import Ints
-from geodet.tilesets.labels import ParsedImage, ParsedLabels
+from geodet.tilesets.parsed_labels import ParsedImage, ParsedLabels
 
 __all__ = [
     "CLASS_FIELDS",

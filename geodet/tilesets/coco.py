@@ -20,16 +20,10 @@ from geodet.tilesets.coco_shapes import (
     has_other_polygons,
     single_outline,
 )
-from geodet.tilesets.labels import (
-    BoxForm,
-    LabelledImage,
-    ParsedImage,
-    ParsedLabels,
-    Tileset,
-    find_image,
-    read_json_labels,
-)
+from geodet.tilesets.label_documents import find_image, read_json_labels
+from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.outlines import bounds_of, turned_corners
+from geodet.tilesets.parsed_labels import BoxForm, ParsedImage, ParsedLabels
 from geodet.tilesets.split_files import set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from geodet.documents.values import finite_number, member, shown, whole_number
 from geodet.geometry.boxes import paired_iou
-from geodet.tilesets.labels import Box
 from geodet.tilesets.outlines import bounds_of
+from geodet.tilesets.parsed_labels import Box
 
 __all__ = [
     "annotation_box",

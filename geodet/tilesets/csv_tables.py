@@ -10,14 +10,8 @@ from typing import Literal
 
 from geodet.config.section import name_hint
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import (
-    Box,
-    ParsedImage,
-    ParsedLabels,
-    find_image,
-    raising_tileset_errors,
-    read_text,
-)
+from geodet.tilesets.label_documents import find_image, raising_tileset_errors, read_text
+from geodet.tilesets.parsed_labels import Box, ParsedImage, ParsedLabels
 from geodet.tilesets.split_files import split_by_column
 from geodet.tilesets.splits import PART_WORDS
 from geodet.tilesets.table_sizes import is_size_of_images, size_of_image

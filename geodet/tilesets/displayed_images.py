@@ -27,7 +27,8 @@ from geodet.raster.reach import check_reach
 from geodet.raster.scene import Scene
 from geodet.raster.source import check_complete
 from geodet.raster.virtual_rasters import find_warp, stored_place
-from geodet.tilesets.labels import LabelledImage, ParsedImage
+from geodet.tilesets.labels import LabelledImage
+from geodet.tilesets.parsed_labels import ParsedImage
 
 __all__ = ["open_image", "read_chip", "read_geoboxes"]
 

@@ -9,15 +9,9 @@ from typing import Any
 from geodet.documents.values import member, plain_word, shown
 from geodet.errors import TilesetError
 from geodet.tilesets.image_lists import LabelPair
-from geodet.tilesets.labels import (
-    ParsedImage,
-    ParsedLabels,
-    find_image,
-    parse_box,
-    read_json_labels,
-    read_text,
-)
+from geodet.tilesets.label_documents import find_image, read_json_labels, read_text
 from geodet.tilesets.outlines import bounds_of
+from geodet.tilesets.parsed_labels import ParsedImage, ParsedLabels, parse_box
 
 __all__ = ["is_dota", "read_dota", "read_xview"]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
-from geodet.tilesets.labels import BoxForm, ParsedImage, ParsedLabels
+from geodet.tilesets.parsed_labels import BoxForm, ParsedImage, ParsedLabels
 
 __all__ = ["note_doubtful_boxes", "note_doubtful_classes", "note_doubtful_form"]
 

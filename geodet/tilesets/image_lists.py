@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from geodet.errors import TilesetError
 from geodet.tilesets.boundary import check_inside
-from geodet.tilesets.labels import read_text
+from geodet.tilesets.label_documents import read_text
 from geodet.tilesets.splits import natural_key
 
 __all__ = [

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import ParsedImage, ParsedLabels, read_text
+from geodet.tilesets.label_documents import read_text
+from geodet.tilesets.parsed_labels import ParsedImage, ParsedLabels
 from geodet.tilesets.split_files import set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
 

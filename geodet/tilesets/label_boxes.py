@@ -12,7 +12,7 @@ from geodet.errors import TilesetError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import cut_oriented, fit_labels
-from geodet.tilesets.labels import ParsedImage
+from geodet.tilesets.parsed_labels import ParsedImage
 
 __all__ = ["check_in_pixels", "point_box_sides", "to_oriented_boxes", "to_pixel_boxes"]
 

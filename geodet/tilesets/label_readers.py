@@ -22,9 +22,10 @@ from geodet.tilesets.image_lists import (
     list_with_ending,
 )
 from geodet.tilesets.image_sets import with_image_sets
+from geodet.tilesets.label_documents import read_text
 from geodet.tilesets.labelme import read_labelme
-from geodet.tilesets.labels import ParsedLabels, read_text
 from geodet.tilesets.outlines import read_outline_table
+from geodet.tilesets.parsed_labels import ParsedLabels
 from geodet.tilesets.split_files import ListedImages, find_listed_images, set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
 from geodet.tilesets.vector_chips import find_vector_file, read_vector_chips

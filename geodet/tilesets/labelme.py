@@ -11,8 +11,9 @@ from typing import Any
 from geodet.documents.values import counted, finite_number, member, plain_word, shown
 from geodet.errors import TilesetError
 from geodet.tilesets.image_lists import LabelPair
-from geodet.tilesets.labels import ParsedImage, ParsedLabels, Point, read_json_labels
+from geodet.tilesets.label_documents import read_json_labels
 from geodet.tilesets.outlines import add_outline, bounds_of, ellipse_box
+from geodet.tilesets.parsed_labels import ParsedImage, ParsedLabels, Point
 
 __all__ = ["read_labelme"]
 

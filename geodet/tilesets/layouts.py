@@ -35,7 +35,7 @@ from geodet.tilesets.image_lists import (
     list_lone_labels,
 )
 from geodet.tilesets.label_readers import find_undivided, read_label_file, unlabelled_list
-from geodet.tilesets.labels import ParsedImage, ParsedLabels
+from geodet.tilesets.parsed_labels import ParsedImage, ParsedLabels
 from geodet.tilesets.split_files import find_listed_images, set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
 from geodet.tilesets.yolo import read_key_points, read_names, read_yolo

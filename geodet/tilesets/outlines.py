@@ -10,7 +10,8 @@ import shapely
 
 from geodet.errors import TilesetError
 from geodet.tilesets.csv_tables import IMAGE_COLUMNS, class_column, note_classes, read_rows
-from geodet.tilesets.labels import Box, ParsedImage, ParsedLabels, Point, find_image
+from geodet.tilesets.label_documents import find_image
+from geodet.tilesets.parsed_labels import Box, ParsedImage, ParsedLabels, Point
 from geodet.tilesets.split_files import split_by_column
 from geodet.vector.coordinate_tables import MISSING
 

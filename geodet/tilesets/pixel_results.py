@@ -18,16 +18,10 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import fit_labels, oriented_corners
 from geodet.tilesets.coco_shapes import single_outline
 from geodet.tilesets.doubtful_labels import note_doubtful_form
-from geodet.tilesets.labels import (
-    FARTHEST_PX,
-    Box,
-    BoxForm,
-    LabelledImage,
-    Point,
-    read_json_labels,
-    read_text,
-)
+from geodet.tilesets.label_documents import read_json_labels, read_text
+from geodet.tilesets.labels import LabelledImage
 from geodet.tilesets.outlines import bounds_of
+from geodet.tilesets.parsed_labels import FARTHEST_PX, Box, BoxForm, Point
 from geodet.tilesets.scene_labels import SceneLabels, ScoredObjects
 from geodet.tilesets.yolo import read_names
 

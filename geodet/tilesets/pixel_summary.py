@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geodet.tilesets.labels import read_json_labels
+from geodet.tilesets.label_documents import read_json_labels
 from geodet.tilesets.pixel_results import is_pixel_results, read_pixel_results
 from geodet.vector.formats import YOLO_ABOUT
 from geodet.vector.vector_summary import VectorSummary, by_title

@@ -13,7 +13,8 @@ from geodet.documents.yaml_documents import parse_yaml
 from geodet.errors import TilesetError
 from geodet.tilesets.boundary import check_inside, is_inside
 from geodet.tilesets.image_lists import IMAGE_SUFFIXES, list_images_below
-from geodet.tilesets.labels import ParsedImage, ParsedLabels, join_path, read_text
+from geodet.tilesets.label_documents import join_path, read_text
+from geodet.tilesets.parsed_labels import ParsedImage, ParsedLabels
 from geodet.tilesets.splits import PART_WORDS, Split
 
 __all__ = ["ListedImages", "find_listed_images", "set_parts", "split_by_column"]

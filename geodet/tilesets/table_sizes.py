@@ -7,7 +7,8 @@ from pathlib import Path
 
 from geodet.tilesets.boundary import check_images_inside
 from geodet.tilesets.displayed_images import read_geoboxes
-from geodet.tilesets.labels import Box, ParsedImage, find_image
+from geodet.tilesets.label_documents import find_image
+from geodet.tilesets.parsed_labels import Box, ParsedImage
 from geodet.vector.coordinate_tables import to_numbers
 
 __all__ = ["is_size_of_images", "size_of_image"]

@@ -19,8 +19,9 @@ from geodet.tilesets.displayed_images import read_geoboxes
 from geodet.tilesets.doubtful_labels import note_doubtful_boxes, note_doubtful_classes
 from geodet.tilesets.duplicate_images import find_duplicates
 from geodet.tilesets.label_boxes import check_in_pixels, to_oriented_boxes, to_pixel_boxes
-from geodet.tilesets.labels import LabelledImage, ParsedImage, ParsedLabels, Tileset
+from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.layouts import find_labels
+from geodet.tilesets.parsed_labels import ParsedImage, ParsedLabels
 from geodet.tilesets.splits import (
     Part,
     Split,

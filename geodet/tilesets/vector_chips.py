@@ -15,8 +15,8 @@ from geodet.geometry.full_turns import full_turn
 from geodet.geometry.geobox import GeoBox
 from geodet.tilesets.displayed_images import read_geoboxes
 from geodet.tilesets.label_files import LABEL_ENDS
-from geodet.tilesets.labels import ParsedImage, ParsedLabels
 from geodet.tilesets.outlines import add_outline
+from geodet.tilesets.parsed_labels import ParsedImage, ParsedLabels
 from geodet.tilesets.scene_labels import SceneLabels, read_scene_labels
 from geodet.tilesets.splits import has_georeference
 

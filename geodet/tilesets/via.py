@@ -14,16 +14,14 @@ from geodet.documents.csv_documents import iter_csv_rows
 from geodet.documents.json_documents import parse_json
 from geodet.documents.values import finite_number, member, plain_word
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import (
-    ParsedImage,
-    ParsedLabels,
-    Point,
+from geodet.tilesets.label_documents import (
     find_image,
     raising_tileset_errors,
     read_json_labels,
     read_text,
 )
 from geodet.tilesets.outlines import add_outline, ellipse_box
+from geodet.tilesets.parsed_labels import ParsedImage, ParsedLabels, Point
 
 __all__ = ["Region", "is_via", "read_via", "read_via_table", "to_labels"]
 

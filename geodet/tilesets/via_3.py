@@ -18,7 +18,8 @@ import numpy as np
 
 from geodet.documents.values import finite_number, member
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import ParsedLabels, read_json_labels
+from geodet.tilesets.label_documents import read_json_labels
+from geodet.tilesets.parsed_labels import ParsedLabels
 from geodet.tilesets.via import Region, to_labels
 
 __all__ = ["is_via_3", "read_via_3"]

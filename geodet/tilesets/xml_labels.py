@@ -10,17 +10,9 @@ from xml.etree import ElementTree
 from geodet.documents.values import check_name, finite_number
 from geodet.documents.xml_documents import read_xml_root
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import (
-    Box,
-    BoxForm,
-    ParsedImage,
-    ParsedLabels,
-    Point,
-    find_image,
-    parse_box,
-    raising_tileset_errors,
-)
+from geodet.tilesets.label_documents import find_image, raising_tileset_errors
 from geodet.tilesets.outlines import add_outline, bounds_of, ellipse_box, turned_corners
+from geodet.tilesets.parsed_labels import Box, BoxForm, ParsedImage, ParsedLabels, Point, parse_box
 from geodet.tilesets.split_files import set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
 

@@ -10,16 +10,9 @@ from typing import Any
 
 from geodet.documents.values import member, plain_word, shown, whole_number
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import (
-    Box,
-    BoxForm,
-    ParsedImage,
-    ParsedLabels,
-    Point,
-    parse_yaml_labels,
-    read_text,
-)
+from geodet.tilesets.label_documents import parse_yaml_labels, read_text
 from geodet.tilesets.outlines import bounds_of
+from geodet.tilesets.parsed_labels import Box, BoxForm, ParsedImage, ParsedLabels, Point
 
 __all__ = ["KeyPoints", "read_key_points", "read_names", "read_yolo"]
 

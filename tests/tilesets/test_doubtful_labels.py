@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from geodet.config import DataConfig
 from geodet.geometry.geobox import GeoBox
 from geodet.tilesets.doubtful_labels import note_doubtful_boxes
-from geodet.tilesets.labels import ParsedImage
+from geodet.tilesets.parsed_labels import ParsedImage
 from geodet.tilesets.tileset import read_tileset
 
 W, H = 64, 48

@@ -4,7 +4,8 @@ import pytest
 from factories_tilesets import write
 
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import ParsedImage, find_image, join_path, parse_box, read_text
+from geodet.tilesets.label_documents import find_image, join_path, read_text
+from geodet.tilesets.parsed_labels import ParsedImage, parse_box
 
 
 def test_an_object_without_a_class_is_refused():
