@@ -92,6 +92,7 @@ def tile_scene(
     *,
     area: LabelledArea | None = None,
     overwrite: bool = False,
+    check: Callable[[Path], None] = lambda _folder: None,
     progress: _Progress | None = None,
 ) -> TileReport:
     """Cut labelled chips for training from scenes.
@@ -118,6 +119,8 @@ def tile_scene(
             of classes, ignored ones, and the one for all objects.
         area: The part that was labelled; None: all of the scenes.
         overwrite: Replace an existing tileset.
+        check: Called with the folder of the complete tileset before it replaces an existing one,
+            which stays if this raises.
         progress: Called with the number of windows done and to do; the latter does not change.
 
     Raises:
@@ -142,6 +145,7 @@ def tile_scene(
         chips, invalid = _copy_chips(opened, plan, folder / "images", share, progress)
         images = tuple(_label_chip(chip, plan, inputs) for chip in chips)
         write_tileset(Tileset(folder, inputs.classes, images), data)
+        check(folder)
     return _report(plan, chips, inputs, invalid)
 
 

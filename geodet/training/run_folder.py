@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import logging
 import shutil
 from collections.abc import Mapping
@@ -19,16 +18,15 @@ from geodet.files.closable import Closing
 from geodet.files.output_folders import BEST_FILE, LOG_FILE, REPORT_FILE, STATE_FILE, run_folder
 from geodet.files.outputs import replacing
 from geodet.models.description import load_description
-from geodet.tilesets.labels import Tileset
 from geodet.training.event_file import EVENT_FILES, EventFile
-from geodet.training.run_about import read_labels_digest, write_run_about
+from geodet.training.run_about import write_run_about
+from geodet.training.same_run import SECTIONS, check_labels, check_same_settings
 
 __all__ = [
     "RunLog",
     "RunState",
     "begin_run",
-    "digest_labels",
-    "digest_same_labels",
+    "check_settings",
     "keep_model",
     "load_state",
     "read_log",
@@ -40,12 +38,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_MAY_CHANGE = {
-    *("workers", "cache_mib", "precision", "patience", "allow_outside"),
-    *("model_name", "description", "data_name", "int8"),
-}
 _OF_ONE_RUN = (STATE_FILE, LOG_FILE, EVENT_FILES, BEST_FILE, REPORT_FILE)
-_OF_VALIDATION = {"iou_threshold", "max_candidates", "max_per_level"}  # of the keys of [detect]
 
 
 @dataclass(slots=True)
@@ -76,7 +69,7 @@ def begin_run(
         config: All settings.
         resume: Whether the run goes on from its state.
         is_main: Whether this process is the one that writes.
-        labels: Digest of the labels, see :func:`digest_labels`.
+        labels: Digest of the labels, see :func:`geodet.training.same_run.digest_labels`.
 
     Raises:
         OutputError: The folder cannot be created.
@@ -137,41 +130,6 @@ def restore_model(output: Path, state: RunState, *, is_main: bool) -> None:
             shutil.copyfile(kept, temporary)
 
 
-def digest_labels(tileset: Tileset) -> str:
-    """Compute a digest of all labels and of the images' names, sizes and splits, not of pixels."""
-    digest = hashlib.sha256(repr(tileset.classes).encode())
-    for image in tileset.images:
-        about = image.path.name, image.place, image.split, image.width, image.height, image.gsd
-        digest.update(repr(about).encode())
-        oriented = [] if image.oriented is None else [image.oriented]
-        for array in (image.boxes, image.labels, image.ignored, *oriented):
-            digest.update(repr(array.shape).encode() + array.tobytes())
-    return digest.hexdigest()
-
-
-def digest_same_labels(tileset: Tileset, folder: Path, other: Path | None) -> str:
-    """Compute the digest of the labels, and check that another run has learnt from the same.
-
-    Args:
-        tileset: The labels.
-        folder: Folder of the run.
-        other: Folder of the other run, which may not say what it learnt from; None: there is none.
-
-    Raises:
-        TrainingError: They differ.
-    """
-    digest = digest_labels(tileset)
-    known = "" if other is None else read_labels_digest(other)
-    if known and known != digest:
-        raise TrainingError(
-            f"{other} was trained on other images or labels than {folder} would be",
-            hint="give the same data, another output, or --overwrite to train all runs from "
-            "scratch",
-            path=folder,
-        )
-    return digest
-
-
 def save_run(
     folder: Path, state: RunState, parts: Mapping[str, Any], config: Config, *, data: str
 ) -> None:
@@ -182,7 +140,7 @@ def save_run(
         state: Progress of the run.
         parts: What has a ``state_dict``, by name.
         config: All settings.
-        data: Digest of the labels, see :func:`digest_labels`.
+        data: Digest of the labels, see :func:`geodet.training.same_run.digest_labels`.
 
     Raises:
         OutputError: The file cannot be written; the state before is kept.
@@ -207,14 +165,9 @@ def resume_run(folder: Path, parts: Mapping[str, Any], config: Config, *, data: 
     """
     state = load_state(folder / STATE_FILE)
     try:
-        _check_same(Config.model_validate_json(state["config"]), config, folder)
-        if state["data"] != data:
-            raise TrainingError(
-                f"the run in {folder} was started with other images or labels",
-                hint="resume with the same data, or start from scratch with --overwrite "
-                "(overwrite=True)",
-                path=folder,
-            )
+        began = Config.model_validate_json(state["config"])
+        check_same_settings(folder, began=began, now=config)
+        check_labels(folder, began=state["data"], now=data)
         for name, part in parts.items():
             part.load_state_dict(state[name])
         return RunState(**state["counts"])
@@ -228,19 +181,35 @@ def resume_run(folder: Path, parts: Mapping[str, Any], config: Config, *, data: 
         ) from error
 
 
-def _check_same(began: Config, now: Config, folder: Path) -> None:
-    """Check that the settings are those of the run, but for where and how fast it computes."""
-    for section in ("model", "data", "augment", "train", "match", "detect"):
-        before, after = getattr(began, section), getattr(now, section)
-        keys = type(before).model_fields.keys() - _MAY_CHANGE
-        for key in sorted(keys & _OF_VALIDATION if section == "detect" else keys):
-            old, new = getattr(before, key), getattr(after, key)
-            if old != new:
-                raise TrainingError(
-                    f"the run in {folder} was started with {section}.{key} = {old!r}, not {new!r}",
-                    hint="resume with the same settings",
-                    path=folder,
-                )
+def check_settings(folder: Path, config: Config, *, has_scenes: bool) -> str:
+    """Check the settings of a run to resume before its data is read, or cut from scenes.
+
+    Those of the network are left to :func:`resume_run`: the data chooses some of them.
+
+    Args:
+        folder: Folder of the run.
+        config: All settings.
+        has_scenes: Whether it trains on scenes, whose chips the settings of ``tile`` define.
+
+    Returns:
+        Digest of the labels that the run learns from.
+
+    Raises:
+        TrainingError: The state is missing or broken, or the run began with other settings.
+    """
+    state = load_state(folder / STATE_FILE)
+    try:
+        began, labels = Config.model_validate_json(state["config"]), str(state["data"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainingError(
+            f"cannot read the settings of the run in {folder}: {error}",
+            hint="start again with --overwrite (overwrite=True)",
+            path=folder,
+        ) from error
+    sections = (*SECTIONS, "tile") if has_scenes else SECTIONS
+    known = [section for section in sections if section != "model"]
+    check_same_settings(folder, began=began, now=config, sections=known)
+    return labels
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:

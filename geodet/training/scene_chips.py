@@ -51,6 +51,7 @@ def cut_for_run(
     folder: Path,
     config: Config,
     *,
+    check: Callable[[Path], None] = lambda _folder: None,
     progress: _Progress | None = None,
 ) -> Path:
     """Cut the chips of a run into its folder, as ``geodet tile`` would.
@@ -61,6 +62,7 @@ def cut_for_run(
         source: Scenes and labels.
         folder: Folder of the run; it is created.
         config: ``tile`` and ``data``.
+        check: As for :func:`geodet.tilesets.tile.tile_scene`: chips that it refuses replace none.
         progress: As for :func:`geodet.tilesets.tile.tile_scene`.
 
     Returns:
@@ -78,8 +80,12 @@ def cut_for_run(
         return chips
     with raising_output_errors(folder), _removing_if_empty(folder):
         folder.mkdir(exist_ok=True)
-        about.unlink(missing_ok=True)
-        _cut(source, chips, config, overwrite=True, progress=progress)
+
+        def finish(new: Path) -> None:
+            check(new)
+            about.unlink(missing_ok=True)  # it describes the chips that are replaced now
+
+        _cut(source, chips, config, overwrite=True, check=finish, progress=progress)
         if now is not None:
             with replacing(about) as temporary:
                 temporary.write_text(json.dumps(now, indent=1), encoding="utf-8")
@@ -102,7 +108,7 @@ def cut_for_a_while(
     """
     with tempfile.TemporaryDirectory(prefix="geodet-") as folder:
         chips = Path(folder) / CHIPS_FOLDER
-        _cut(source, chips, config, overwrite=False, progress=progress)
+        _cut(source, chips, config, overwrite=False, check=lambda _folder: None, progress=progress)
         yield chips
 
 
@@ -121,6 +127,7 @@ def _cut(
     config: Config,
     *,
     overwrite: bool,
+    check: Callable[[Path], None],
     progress: _Progress | None,
 ) -> None:
     report = tile_scene(
@@ -131,6 +138,7 @@ def _cut(
         config.data,
         area=source.area,
         overwrite=overwrite,
+        check=check,
         progress=progress,
     )
     logger.info(

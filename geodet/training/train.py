@@ -43,11 +43,12 @@ from geodet.training.run_folder import (
     RunLog,
     RunState,
     begin_run,
-    digest_same_labels,
+    check_settings,
     restore_model,
     resume_run,
     save_run,
 )
+from geodet.training.same_run import check_labels, digest_labels, digest_same_labels
 from geodet.training.scene_chips import ScenesWithLabels, cut_for_run, data_of_chips
 from geodet.training.trained_bands import trained_meanings, warn_of_unread_band
 from geodet.training.training_page import write_training_report
@@ -139,7 +140,7 @@ def run_training(
     folder = _check_output(output, settings.init, resume=resume, overwrite=overwrite)
     fabric = launch_processes(settings.precision, device)
     torch.default_generator.manual_seed(settings.seed)
-    tileset, config = _read_data(data, folder, config, fabric, cut_progress)
+    tileset, config = _read_data(data, folder, config, fabric, cut_progress, resume=resume)
     tileset, config = choose_network(tileset, config)
     statistics = _measure(tileset, config)
     loader, sampler = load_chips(tileset, statistics, config, fabric)
@@ -219,16 +220,29 @@ def _read_data(
     config: Config,
     fabric: Fabric,
     progress: Callable[[int, int], None],
+    *,
+    resume: bool,
 ) -> tuple[Tileset, Config]:
     """Read the tileset; of scenes, after the first process has cut it.
+
+    A run to resume is checked first: what it does not go on with must not replace its chips.
 
     Returns:
         The tileset, and the settings with the name of the data.
     """
+    has_scenes = isinstance(data, ScenesWithLabels)
+    began = check_settings(folder, config, has_scenes=has_scenes) if resume else ""
     if isinstance(data, Path):
         return read_tileset(data, config.data), config
+
+    def check(chips: Path) -> None:
+        if began:
+            read = read_tileset(chips, data_of_chips(config))
+            now = digest_labels(choose_network(read, config)[0])
+            check_labels(folder, began=began, now=now)
+
     if fabric.is_global_zero:
-        cut_for_run(data, folder, config, progress=progress)
+        cut_for_run(data, folder, config, check=check, progress=progress)
     fabric.barrier()
     name = config.train.data_name or data.name
     named = config.model_copy(update={"train": config.train.model_copy(update={"data_name": name})})

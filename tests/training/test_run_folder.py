@@ -18,7 +18,6 @@ from geodet.training.run_folder import (
     RunLog,
     RunState,
     begin_run,
-    digest_labels,
     keep_model,
     load_state,
     restore_model,
@@ -27,6 +26,7 @@ from geodet.training.run_folder import (
     save_state,
 )
 from geodet.training.run_records import read_run
+from geodet.training.same_run import digest_labels
 
 
 def test_a_state_is_read_back_unchanged(tmp_path):

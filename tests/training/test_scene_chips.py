@@ -17,7 +17,7 @@ from geodet.config import Config
 from geodet.errors import TilesetError, TrainingError, VectorError
 from geodet.tilesets.tile import LabelledArea, tile_scene
 from geodet.tilesets.tileset import read_tileset
-from geodet.training.run_folder import digest_labels
+from geodet.training.same_run import digest_labels
 from geodet.training.scene_chips import ScenesWithLabels, cut_for_run
 from geodet.training.train import run_training
 from geodet.training.train_plan import plan_training
@@ -248,3 +248,47 @@ def test_options_that_do_not_go_together_are_wrong_usage(options, message, invok
 def test_settings_of_tile_have_no_effect_on_a_tileset(invoke):
     done = invoke("train", "--data", "t", "-o", "m.safetensors", "--set", "tile.gsd=1", code=1)
     assert "section 'tile' has no effect" in done.stderr
+
+
+@pytest.mark.parametrize("changed", ["labels", "tile", "train"])
+def test_a_run_that_is_not_resumed_keeps_its_chips(inputs, tmp_path, changed):
+    scene, labels = inputs
+    output, edited = tmp_path / "m.safetensors", tmp_path / "edited.gpkg"
+    gpd.read_file(labels).to_file(edited)
+    config = CONFIG.model_copy(update={"train": configured(epochs=2).train})
+    with pytest.raises(PowerCutError):
+        run_training(source((scene, edited)), output, config, device="cpu", progress=cut_after(1))
+    before = chip_times(output)
+    other = config
+    if changed == "tile":
+        other = config.model_copy(update={"tile": config.tile.model_copy(update={"chip_size": 32})})
+    elif changed == "train":
+        other = config.model_copy(update={"train": configured(learning_rate=0.02).train})
+    gpd.read_file(labels).iloc[: 20 if changed == "labels" else 40].to_file(edited)
+    expected = {
+        "labels": "was started with other images or labels",
+        "tile": r"m\.run was started with tile\.chip_size = 64, not 32",
+        "train": r"m\.run was started with train\.",
+    }
+    with pytest.raises(TrainingError, match=expected[changed]):
+        run_training(source((scene, edited)), output, other, device="cpu", resume=True)
+    assert chip_times(output) == before
+    assert sorted(path.name for path in (tmp_path / "m.run").glob("chips*")) == [
+        "chips",
+        "chips.json",
+    ]
+
+
+def test_chips_whose_cutting_is_interrupted_are_used_again(inputs, tmp_path, caplog):
+    folder = tmp_path / "run"
+    cut_for_run(source(inputs), folder, CONFIG)
+    other = CONFIG.model_copy(update={"tile": CONFIG.tile.model_copy(update={"chip_size": 32})})
+
+    def stop(_done, _total):
+        raise PowerCutError
+
+    with pytest.raises(PowerCutError):
+        cut_for_run(source(inputs), folder, other, progress=stop)
+    caplog.set_level("INFO")
+    cut_for_run(source(inputs), folder, CONFIG)
+    assert "are used again" in caplog.text

@@ -65,7 +65,10 @@ def test_resuming_with_another_network_is_an_error(small, tmp_path):
     run_training(small, output, configured(epochs=1), device="cpu")
     before = output.read_bytes()
     wider = SQUARES.model_copy(
-        update={"model": SQUARES.model.model_copy(update={"channels": 24}), "train": SQUARES.train}
+        update={
+            "model": SQUARES.model.model_copy(update={"channels": 24}),
+            "train": configured(epochs=1).train,
+        }
     )
     expected = r"a\.run was started with model\.channels = 16, not 24"
     with pytest.raises(TrainingError, match=expected) as caught:
