@@ -22,7 +22,16 @@ def paint_image(path, width=64, height=48):
 
 
 def paint_geotiff(
-    path, *, column=0, row=0, width=64, height=48, transform=NORTH_UP, epsg=32610, bands=1
+    path,
+    *,
+    column=0,
+    row=0,
+    width=64,
+    height=48,
+    transform=NORTH_UP,
+    epsg=32610,
+    bands=1,
+    dtype="uint8",
 ):
     """Write a GeoTIFF that lies some pixels right of and below the origin of a transform."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,12 +40,12 @@ def paint_geotiff(
         "width": width,
         "height": height,
         "count": bands,
-        "dtype": "uint8",
+        "dtype": dtype,
         "crs": f"EPSG:{epsg}",
         "transform": transform @ Affine.translation(column, row),
     }
     with rasterio.open(path, "w", **profile) as raster:
-        raster.write(np.zeros((bands, height, width), np.uint8))
+        raster.write(np.zeros((bands, height, width), dtype))
     return path
 
 

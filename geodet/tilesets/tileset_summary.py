@@ -16,6 +16,7 @@ from geodet.documents.values import counted
 from geodet.geometry.arrays import Floats
 from geodet.tilesets.labels import Tileset
 from geodet.tilesets.layouts import find_labels
+from geodet.tilesets.pixel_types import describe_mixed_types, find_types
 from geodet.tilesets.splits import Part
 from geodet.tilesets.tileset import read_tileset
 
@@ -136,6 +137,8 @@ def _find_oddities(
         yield f"{len(tileset.images) - len(gsds)} images have no georeference, others have one"
     elif gsds and max(gsds) > 1.5 * min(gsds):
         yield f"the images have {min(gsds):.3g} to {max(gsds):.3g} metres per pixel"
+    if mixed := describe_mixed_types(find_types(tileset.images)):
+        yield mixed
 
 
 @contextmanager

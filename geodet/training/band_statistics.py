@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,8 +12,11 @@ from geodet.errors import TilesetError
 from geodet.geometry.arrays import Floats
 from geodet.tilesets.displayed_images import read_chip
 from geodet.tilesets.labels import LabelledImage
+from geodet.tilesets.pixel_types import describe_mixed_types
 
 __all__ = ["BandStatistics", "measure_bands"]
+
+logger = logging.getLogger(__name__)
 
 
 class BandStatistics(NamedTuple):
@@ -30,6 +34,8 @@ class BandStatistics(NamedTuple):
 def measure_bands(images: Sequence[LabelledImage], bands: Sequence[int]) -> BandStatistics:
     """Measure the valid pixels of at most 1000 images, spread over the sequence.
 
+    Images of several types, such as bytes beside 16 bits, are warned of.
+
     Args:
         images: At least one.
         bands: Bands to read, counted from 1; empty: all.
@@ -39,6 +45,7 @@ def measure_bands(images: Sequence[LabelledImage], bands: Sequence[int]) -> Band
     """
     step = max(1, len(images) // 500)
     parts: list[Floats] = []
+    types: dict[str, LabelledImage] = {}
     for image in images[::step]:
         chip = read_chip(image, bands)
         if parts and len(chip.pixels) != len(parts[0]):
@@ -47,8 +54,11 @@ def measure_bands(images: Sequence[LabelledImage], bands: Sequence[int]) -> Band
                 hint="name the bands to use with data.bands",
                 path=image.path,
             )
+        types.setdefault(chip.pixels.dtype.name, image)
         values = chip.pixels[:, chip.valid].astype(np.float64)  # (C, valid pixels)
         parts.append(values[:, :: max(1, values.shape[1] // 10_000)])
+    if mixed := describe_mixed_types(types):
+        logger.warning("%s", mixed)
     values = np.concatenate(parts, axis=1)
     if not values.size:
         raise TilesetError(

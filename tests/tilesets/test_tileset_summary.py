@@ -94,3 +94,11 @@ def test_the_counts_of_real_data_are_those_of_their_files(tmp_path):
         assert sum(map(len, found)) >= thermal.objects[part]  # less the difficult and the empty
         written += sum(map(len, found))
     assert sum(thermal.objects.values()) + thermal.ignored == written
+
+
+def test_pixels_of_several_types_are_warned_of(tmp_path):
+    for number, dtype in enumerate(["uint8", "uint16"]):
+        path = paint_geotiff(tmp_path / f"{number}.tif", column=500 * number, dtype=dtype)
+        write(path.with_suffix(".txt"), "0 0.5 0.5 0.2 0.2\n" * 20)
+    (warning,) = [one for one in summarise_tileset(tmp_path).warnings if "pixels of" in one]
+    assert f"uint8, such as {tmp_path / '0.tif'}, others uint16, such as" in warning

@@ -52,3 +52,17 @@ def test_images_without_any_data_have_no_statistics(tmp_path):
     write_pixels(tmp_path / "a.tif", np.zeros((1, 8, 8), np.uint8), nodata=0)
     with pytest.raises(TilesetError, match=r"no pixel of the training images has data.*a\.tif"):
         measure_bands([labelled(tmp_path / "a.tif")], ())
+
+
+def test_images_of_several_types_are_warned_of_once(tmp_path, caplog):
+    images = []
+    for index, dtype in enumerate(["uint8", "uint16", "uint8", "uint16"]):
+        write_pixels(tmp_path / f"{index}.tif", np.full((1, 8, 8), 50, dtype))
+        images.append(labelled(tmp_path / f"{index}.tif"))
+    measure_bands(images[::2], ())
+    assert caplog.text == ""
+    measure_bands(images, ())
+    (record,) = caplog.records
+    types = rf"uint8, such as {tmp_path / '0.tif'}, others uint16, such as {tmp_path / '1.tif'}"
+    assert types in record.getMessage()
+    assert "convert the images to one type" in record.getMessage()
