@@ -11,7 +11,7 @@ import numpy as np
 
 from geodet.config import DataConfig
 from geodet.documents.values import finite_number, plain_word, shown, whole_number
-from geodet.errors import ConfigError, OutputError, TilesetError
+from geodet.errors import ConfigError, TilesetError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.oriented_boxes import oriented_corners
 from geodet.tilesets.coco_shapes import (
@@ -239,22 +239,16 @@ def write_tileset(tileset: Tileset, data: DataConfig | None = None) -> None:
 
     Raises:
         TilesetError: An image is not below the root.
-        OutputError: A file cannot be written.
+        OSError: A file cannot be written. The folder may be a temporary one, which the caller
+            names as what it becomes.
     """
     written = []
-    try:
-        for split in ("train", "val"):
-            partial = tileset.root / f".{split}.json.partial"
-            partial.write_text(json.dumps(_to_coco(tileset, split, data)), encoding="utf-8")
-            written.append((partial, tileset.root / f"{split}.json"))
-        for partial, file in written:
-            partial.replace(file)
-    except OSError as error:
-        raise OutputError(
-            f"{tileset.root}: cannot write the labels: {error}",
-            hint="check the free space and the permissions",
-            path=tileset.root,
-        ) from error
+    for split in ("train", "val"):
+        new = tileset.root / f"{split}.json.partial"
+        new.write_text(json.dumps(_to_coco(tileset, split, data)), encoding="utf-8")
+        written.append((new, tileset.root / f"{split}.json"))
+    for new, file in written:
+        new.replace(file)
 
 
 def _to_coco(tileset: Tileset, split: Split, data: DataConfig | None) -> dict[str, Any]:

@@ -6,12 +6,14 @@ import numpy as np
 import pycocotools.mask
 import pytest
 from factories_tilesets import paint_frames, paint_image, write, write_coco
+from full_disk import largest_file
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 from geodet.config import DataConfig
 from geodet.errors import OutputError, TilesetError
+from geodet.files.outputs import replace_folder
 from geodet.tilesets.coco import read_coco, write_tileset
 from geodet.tilesets.coco_shapes import annotation_box, mask_box
 from geodet.tilesets.labels import LabelledImage, Tileset
@@ -177,8 +179,17 @@ def test_an_image_outside_of_the_folder_cannot_be_written(tmp_path):
     image = LabelledImage(Path("/a.png"), W, H, empty, np.zeros(0, int), empty, "p", "train", None)
     with pytest.raises(TilesetError, match=r"a\.png is not below"):
         write_tileset(Tileset(tmp_path, ("car",), (image,)))
-    with pytest.raises(OutputError, match="cannot write the labels"):
-        write_tileset(Tileset(tmp_path / "gone", ("car",), ()))
+
+
+def test_labels_that_cannot_be_written_name_the_tileset(tmp_path):
+    with (
+        largest_file(10),
+        pytest.raises(OutputError, match=r"cannot write .*out: .*too large") as caught,
+        replace_folder(tmp_path / "out") as folder,
+    ):
+        write_tileset(Tileset(folder, ("car",), ()))
+    assert ".geodet-" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("ids", [(1, 2), ("1", "2"), ("b2c4-11", "77aa-22"), (1.0, 2.0)])
