@@ -128,19 +128,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Carry out a request of the page itself."""
-        self._send(self._checked(self._receive))
+        length = self.headers.get("Content-Length", "")
+        if not length.isdigit() or int(length) > _MOST_BYTES:
+            self.close_connection = True
+            self._send(_TOO_LARGE)
+            return
+        # Read even if it is refused: what is left would be taken for the next request.
+        content = self.rfile.read(int(length))
+        self._send(self._checked(lambda address: self._receive(address, content)))
 
-    def _receive(self, address: str) -> Answer:
-        """Read a request; other sites cannot send JSON without asking, which is never allowed."""
+    def _receive(self, address: str, content: bytes) -> Answer:
+        """Check a request; other sites cannot send JSON without asking, which is never allowed."""
         origin = self.headers.get("Origin")
         is_json = self.headers.get_content_type() == "application/json"
         if not is_json or (origin and not self.server.is_own(urlsplit(origin).netloc)):
             return _FORBIDDEN
-        length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > _MOST_BYTES:
-            self.close_connection = True
-            return _TOO_LARGE
-        return self.server.requests.receive(address, self.rfile.read(int(length)))
+        return self.server.requests.receive(address, content)
 
     def log_message(self, format: str, *args: object) -> None:
         """Log requests at the level of debugging, not on stderr."""
@@ -158,5 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Type", answer.kind)
         self.send_header("Content-Length", str(len(answer.content)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(answer.content)

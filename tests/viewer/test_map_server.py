@@ -216,6 +216,21 @@ def test_a_request_that_is_too_large_is_not_read(reviewed):
     assert post(reviewed, b" " * (2**16 + 1))[0].status == 413
 
 
+def test_a_refused_request_leaves_nothing_for_the_next_one(reviewed):
+    connection = http.client.HTTPConnection(HOST, reviewed.server.server_port, timeout=10)
+    for method, status in (("POST", 403), ("GET", 200)):
+        headers = {"Host": "evil.example"} if status == 403 else {}
+        body = b"x" * 8 if method == "POST" else None
+        connection.request(method, f"/{reviewed.token}/about.json", body, headers)
+        answer = connection.getresponse()
+        assert (answer.status, bool(answer.read())) == (status, True)
+    connection.close()
+
+
+def test_a_connection_ends_with_a_request_that_is_not_read(reviewed):
+    assert post(reviewed, b" " * (2**16 + 1))[0].headers["Connection"] == "close"
+
+
 def test_tiles_are_served_as_they_are_made(served, shown, tmp_path):
     zoom = shown.frame.finest_zoom
     pictures = 0
