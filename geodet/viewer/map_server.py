@@ -24,6 +24,7 @@ HOST = "127.0.0.1"
 logger = logging.getLogger(__name__)
 
 _MOST_BYTES = 2**16  # of a request
+_USUAL_PORT = 80  # of http, which browsers leave out
 _TOO_LARGE = Answer(413, "text/plain", b"the request is too large")
 _FORBIDDEN = Answer(403, "text/plain", b"open the address that geodet view printed")
 
@@ -86,7 +87,10 @@ class MapServer(ThreadingHTTPServer):
 
     def is_own(self, host: str | None) -> bool:
         """Whether a request names this machine as its host."""
-        return host in (f"{HOST}:{self.server_port}", f"localhost:{self.server_port}")
+        ends = [f":{self.server_port}"]
+        if self.server_port == _USUAL_PORT:
+            ends.append("")
+        return host in [f"{name}{end}" for name in (HOST, "localhost") for end in ends]
 
     def address_within(self, target: str) -> str | None:
         """Return an address without its token; None if that is another one."""

@@ -231,6 +231,15 @@ def test_a_connection_ends_with_a_request_that_is_not_read(reviewed):
     assert post(reviewed, b" " * (2**16 + 1))[0].headers["Connection"] == "close"
 
 
+def test_the_usual_port_of_the_web_is_not_named_by_browsers(served):
+    server = served.server
+    assert not server.is_own(HOST)
+    server.server_port = 80
+    assert server.is_own(HOST)
+    assert server.is_own("localhost")
+    assert not server.is_own("evil.example")
+
+
 def test_tiles_are_served_as_they_are_made(served, shown, tmp_path):
     zoom = shown.frame.finest_zoom
     pictures = 0
