@@ -121,6 +121,7 @@ class ReviewDesk:
             if deed is None:
                 raise ValueError(f"{request.get('do')!r} is not an action")
             old, new = deed(request)
+            _check_have_boxes(new)
             if old or new:
                 self._file.replace(old, new)
                 self._steps.append((old, new))
@@ -315,6 +316,24 @@ def _wrong_box() -> ConfigError:
         "the box is smaller than half a pixel, or outside of the scene",
         hint="draw it larger, and within the scene",
     )
+
+
+def _check_have_boxes(items: Sequence[_Item]) -> None:
+    """Check that no label is a point: chips would show its object without a label."""
+    labels = [one for one in items if isinstance(one, ReviewedObject) and one.verdict != "rejected"]
+    points = [one for one in labels if not _has_box(one)]
+    if points:
+        raise ConfigError(
+            f"detections that are points, without a box: {len(points)}, and labels need boxes",
+            hint="choose each and enlarge it with . until it fits, or draw its box and reject it; "
+            "or view a file with boxes",
+        )
+
+
+def _has_box(one: ReviewedObject) -> bool:
+    x1, y1, x2, y2 = one.box_px
+    sides = (x2 - x1, y2 - y1) if one.oriented_px is None else one.oriented_px[2:4]
+    return min(sides) > 0
 
 
 def _sides(window: Window) -> list[int]:

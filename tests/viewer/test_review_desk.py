@@ -10,7 +10,7 @@ from edited_reviews import draw, edit
 from shapely.affinity import translate
 from viewer_boxes import BOXES
 
-from geodet.errors import OutputError
+from geodet.errors import ConfigError, OutputError
 from geodet.geometry.boxes import Detections
 from geodet.geometry.oriented_boxes import oriented_corners
 from geodet.geometry.windows import Window
@@ -289,6 +289,26 @@ def test_the_page_shows_what_was_drawn_and_moved_in_qgis(desk, shown, tmp_path):
         np.add(BOXES[1][:2], (8, 0)),
         atol=1e-3,
     )
+
+
+def test_a_point_is_no_label_until_it_has_a_box(shown, tmp_path):
+    points = Detections(BOXES[:, [0, 1, 0, 1]], np.full(len(BOXES), 0.5), np.zeros(len(BOXES)))
+    bounds = SquareMesh(shown.frame).to_bounds(points.boxes)
+    named = "objects", "Objects", points, ["tree"], [(1, 2, 3)]
+    layer = ShownLayer(*named, AttributeRows.of(), shown.frame, bounds)
+    desk = ReviewDesk(tmp_path / "r.gpkg", shown.scene, layer, shown.frame)
+    for request in (
+        {"do": "judge", "source": 0, "verdict": "accepted"},
+        {"do": "change", "source": 0, "label": "palm"},
+        {"do": "window", "number": 0},
+    ):
+        with pytest.raises(ConfigError, match="are points, without a box: ") as caught:
+            desk.act(request)
+        assert "reject" in caught.value.hint
+    assert desk.describe()["objects"] == desk.describe()["reviewed"] == []
+    desk.act({"do": "judge", "source": 0, "verdict": "rejected"})
+    desk.act({"do": "change", "source": 0, "box_px": [1, 2, 4, 6]})
+    assert len(labels(tmp_path)) == 1
 
 
 @pytest.mark.parametrize(
