@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ __all__ = [
     "Verdict",
     "bounds_of_oriented",
     "corners_of",
+    "corners_of_places",
 ]
 
 Verdict = Literal["accepted", "changed", "added", "rejected"]
@@ -103,8 +105,19 @@ def bounds_of_oriented(oriented: OrientedPx) -> BoxPx:
 
 def corners_of(box: BoxPx, oriented: OrientedPx | None) -> Floats:
     """Return the corners of an oriented box, or of a box that is not: (4, 2)."""
-    if oriented is None:
-        corners: Floats = box_corners(np.array([box], np.float64))[0]
-    else:
-        corners = oriented_corners(np.array([oriented], np.float64))[0]
+    corners: Floats = corners_of_places([(box, oriented)])[0]
+    return corners
+
+
+def corners_of_places(places: Sequence[tuple[BoxPx, OrientedPx | None]]) -> Floats:
+    """Return the corners of N boxes, oriented or not, at once: (N, 4, 2).
+
+    Example:
+        >>> corners_of_places([((0, 0, 4, 2), None), ((0, 0, 4, 2), (2, 1, 4, 2, 0))]).shape
+        (2, 4, 2)
+    """
+    corners = box_corners(np.array([box for box, _ in places], np.float64).reshape(-1, 4))
+    rows = [row for row, (_, oriented) in enumerate(places) if oriented is not None]
+    turned = np.array([places[row][1] for row in rows], np.float64).reshape(-1, 5)
+    corners[rows] = oriented_corners(turned)
     return corners

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from geodet.reviewing.reviewed_items import (
     ReviewedWindow,
     Verdict,
     bounds_of_oriented,
+    corners_of_places,
 )
 from geodet.reviewing.reviews import ReviewFile
 from geodet.reviewing.suggested_windows import read_suggestions
@@ -94,7 +95,7 @@ class ReviewDesk:
         with self._lock:
             return {
                 "file": self._file.path.name,
-                "objects": [self._to_json(one) for one in self._file.objects.values()],
+                "objects": self._to_json(self._file.objects.values()),
                 "reviewed": [self._number(one) for one in self._file.windows.values()],
                 "windows": [_sides(window) for window in self._windows],
                 "reasons": self._reasons,
@@ -138,7 +139,7 @@ class ReviewDesk:
     def _changed(self, old: Sequence[_Item], new: Sequence[_Item]) -> dict[str, Any]:
         return {
             "removed": [one.id for one in old if isinstance(one, ReviewedObject)],
-            "put": [self._to_json(one) for one in new if isinstance(one, ReviewedObject)],
+            "put": self._to_json(one for one in new if isinstance(one, ReviewedObject)),
             "reviewed": [self._number(one) for one in self._file.windows.values()],
             "undo": len(self._steps),
         }
@@ -291,18 +292,24 @@ class ReviewDesk:
         """Return the number of a window in the grid; -1 for one of another grid."""
         return self._numbers.get(one.window, -1)
 
-    def _to_json(self, one: ReviewedObject) -> dict[str, Any]:
-        corners = self._frame.to_square(one.corners_px)
-        return {
-            "id": one.id,
-            "source": one.source,
-            "verdict": one.verdict,
-            "label": one.label,
-            "score": one.score,
-            "box_px": list(one.box_px),
-            "oriented_px": None if one.oriented_px is None else list(one.oriented_px),
-            "corners": corners.tolist(),
-        }
+    def _to_json(self, items: Iterable[ReviewedObject]) -> list[dict[str, Any]]:
+        """Return objects as values of JSON, with their corners on the map."""
+        objects = list(items)
+        corners = corners_of_places([(one.box_px, one.oriented_px) for one in objects])
+        places = self._frame.to_square(corners).tolist()  # of all at once, since each call is slow
+        return [
+            {
+                "id": one.id,
+                "source": one.source,
+                "verdict": one.verdict,
+                "label": one.label,
+                "score": one.score,
+                "box_px": list(one.box_px),
+                "oriented_px": None if one.oriented_px is None else list(one.oriented_px),
+                "corners": place,
+            }
+            for one, place in zip(objects, places, strict=True)
+        ]
 
 
 def _fingerprint(objects: Detections) -> str:

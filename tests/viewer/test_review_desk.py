@@ -291,6 +291,20 @@ def test_the_page_shows_what_was_drawn_and_moved_in_qgis(desk, shown, tmp_path):
     )
 
 
+def test_all_reviewed_objects_are_placed_on_the_map_at_once(desk, shown, monkeypatch):
+    desk.act({"do": "window", "number": 0})
+    desk.act({"do": "add", "box_px": [2, 3, 12, 15], "label": "tree"})
+    calls, place = [], type(shown.frame).to_square
+    with monkeypatch.context() as patch:
+        patch.setattr(type(shown.frame), "to_square", lambda *a: calls.append(a) or place(*a))
+        objects = desk.describe()["objects"]
+    assert len(calls) == 1
+    for one in objects:
+        x1, y1, x2, y2 = one["box_px"]
+        corners = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])
+        np.testing.assert_allclose(one["corners"], shown.frame.to_square(corners), atol=1e-12)
+
+
 def test_a_point_is_no_label_until_it_has_a_box(shown, tmp_path):
     points = Detections(BOXES[:, [0, 1, 0, 1]], np.full(len(BOXES), 0.5), np.zeros(len(BOXES)))
     bounds = SquareMesh(shown.frame).to_bounds(points.boxes)
