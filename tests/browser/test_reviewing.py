@@ -237,6 +237,24 @@ def test_windows_are_done_one_after_the_other(page, read):
     ]
 
 
+def test_a_decision_redraws_its_own_object_alone(page):
+    page.evaluate(
+        """() => {
+          const source = geodetMap.getSource('reviewed');
+          window.redrawn = [];
+          for (const name of ['setData', 'updateData']) {
+            const work = source[name].bind(source);
+            source[name] = (what) => redrawn.push((what.add ?? what.features).length) && work(what);
+          }
+        }"""
+    )
+    page.keyboard.press("n")
+    for count in (2, 3):
+        page.keyboard.press("a")
+        expect(page.locator(SAID)).to_contain_text(f"{count} of 100")
+    assert page.evaluate("() => redrawn") == [1, 1]
+
+
 def test_a_reviewed_detection_is_drawn_by_its_decision(page):
     before = drawn(page)
     page.keyboard.press("n")

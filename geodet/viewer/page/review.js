@@ -104,15 +104,15 @@ export class Review {
   }
 
   apply({ removed, put, reviewed, undo }) {
-    const before = new Set([...this.objects.values()].map((one) => one.source));
+    const shown = new Set(removed.map((id) => this.objects.get(id)?.source ?? null));
     for (const id of removed) this.objects.delete(id);
     for (const one of put) this.objects.set(one.id, withAttributes(one));
-    const after = new Set([...this.objects.values()].map((one) => one.source));
-    hideDetections(this.map, [...before].filter((id) => id !== null && !after.has(id)), false);
-    hideDetections(this.map, [...after].filter((id) => id !== null && !before.has(id)), true);
+    const hidden = new Set(put.map((one) => one.source));
+    hideDetections(this.map, [...shown].filter((id) => id !== null && !hidden.has(id)), false);
+    hideDetections(this.map, [...hidden].filter((id) => id !== null && !shown.has(id)), true);
     this.reviewed = new Set(reviewed);
     this.undoing.disabled = undo === 0;
-    drawReviewed(this.map, [...this.objects.values()], (name) => this.colourOf(name));
+    drawReviewed(this.map, removed, put, (name) => this.colourOf(name));
     this.showWindows();
     this.listClasses();
   }
