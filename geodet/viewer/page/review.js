@@ -6,11 +6,12 @@ import { inOrder } from "./order.js";
 import { addReviewed, drawReviewed, drawWindows, hideDetections } from "./review_map.js";
 import { drawnBy } from "./scene_map.js";
 import { tell } from "./server.js";
-import { asRequest, grown, moved, shapeOf, turned } from "./shapes.js";
+import { asRequest, grown, movedWithin, shapeOf, turned } from "./shapes.js";
 
 const OTHER = "#ffffff"; // of classes that the detections do not have
 const USUAL_SIDE = 16; // pixels of the scene, without any object to go by
 const TURN = 5; // degrees by key
+const LEAST_MOVE = 5e-4; // pixels of the scene, which are stored with three digits
 
 /** Decides on objects, by buttons, keys and drags. */
 export class Review {
@@ -172,7 +173,11 @@ export class Review {
 
   /** Change the box of the chosen object by a function. */
   async reshape(work) {
-    if (this.object) await this.change(asRequest(work(shapeOf(this.object))));
+    if (!this.object) return;
+    const before = shapeOf(this.object);
+    const after = work(before);
+    const isMoved = after.some((side, n) => Math.abs(side - before[n]) > LEAST_MOVE);
+    if (isMoved) await this.change(asRequest(after));
   }
 
   /** Take the class that was typed, for the chosen object or for those to be drawn. */
@@ -283,7 +288,8 @@ export class Review {
 
   /** Return the keys of the review. */
   keys() {
-    const nudge = (dx, dy) => () => this.reshape((shape) => moved(shape, dx, dy));
+    const { width, height } = this.frame;
+    const nudge = (dx, dy) => () => this.reshape((shape) => movedWithin(shape, dx, dy, width, height));
     const grow = (by, across) => () => this.reshape((shape) => grown(shape, by, across));
     const [less, more] = this.isOriented ? ["shorter", "longer"] : ["narrower", "wider"];
     const [low, high] = this.isOriented ? ["narrower", "wider"] : ["lower", "higher"];

@@ -37,6 +37,17 @@ export function moved(shape, dx, dy) {
   return shape.map((side, n) => side + [dx, dy][n % 2]);
 }
 
+/** Return a box moved by pixels, but not beyond the scene, whose edge would cut it. */
+export function movedWithin(shape, dx, dy, width, height) {
+  if (isOriented(shape)) return moved(shape, dx, dy);
+  const [x1, y1, x2, y2] = shape;
+  return moved(shape, within(dx, -x1, width - x2), within(dy, -y1, height - y2));
+}
+
+function within(step, least, most) {
+  return Math.min(Math.max(step, Math.min(least, 0)), Math.max(most, 0));
+}
+
 /** Return a box grown on each side by pixels of the scene: in width and height, or along and across. */
 export function grown(shape, by, across = by) {
   if (!isOriented(shape)) {
