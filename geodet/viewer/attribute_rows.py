@@ -13,6 +13,8 @@ from geodet.geometry.arrays import Bools, Ints
 
 __all__ = ["AttributeRows"]
 
+_MOST_EXACT = 2**53 - 1  # of the whole numbers that a browser reads exactly
+
 
 @dataclass(frozen=True, slots=True)
 class AttributeRows:
@@ -53,4 +55,6 @@ def _plain(value: Any) -> Any:
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value if isinstance(value, bool | int | float | str | None) else str(value)
+    is_exact = not isinstance(value, int) or abs(value) <= _MOST_EXACT
+    is_known = isinstance(value, bool | int | float | str | None)
+    return value if is_known and is_exact else str(value)

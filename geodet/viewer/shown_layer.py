@@ -52,6 +52,7 @@ class ShownLayer:
         frame: Where the scene lies on the map.
         bounds: (N, 4) least u and v, greatest u and v of each object on the square of the map.
         unscored: Classes whose objects have no scores; they are given 1, which is not shown.
+        score_name: The attribute that the scores were read from.
     """
 
     def __init__(
@@ -66,8 +67,9 @@ class ShownLayer:
         bounds: Floats,
         *,
         unscored: Collection[int] = (),
+        score_name: str = "score",
     ) -> None:
-        self.name, self.title = name, title
+        self.name, self.title, self.score_name = name, title, score_name
         self.objects, self.classes, self.colours = objects, tuple(classes), tuple(colours)
         self._attributes, self._unscored = attributes, frozenset(unscored)
         self._frame, self._bounds = frame, bounds

@@ -87,6 +87,7 @@ class ShownScene:
             "finest_zoom": layer.finest_zoom,
             "scores": layer.score_histogram(),
             "has_scores": layer.has_scores,
+            "score_name": layer.score_name,
             "is_oriented": layer.objects.oriented is not None,
             "size_unit": "px" if gsd is None else "m",
             "largest_size": layer.largest_size * (gsd or 1.0),
@@ -129,9 +130,8 @@ def _read_layer(path: Path, scene: Scene, frame: MapFrame, score_field: str | No
     colours = [class_colour(label) for label in range(len(found.classes))]
     tables = [found.attributes]
     unscored = () if found.has_scores else range(len(found.classes))
-    return _placed(
-        "objects", "Objects", found.detections, tables, found.classes, colours, frame, unscored
-    )
+    named = "objects", "Objects", found.detections, tables, found.classes, colours
+    return _placed(*named, frame, unscored, score_field or "score")
 
 
 def _read_errors(path: Path, scene: Scene, frame: MapFrame) -> ShownLayer:
@@ -180,6 +180,7 @@ def _placed(
     colours: Sequence[Colour],
     frame: MapFrame,
     unscored: Sequence[int] = (),
+    score_name: str = "score",
 ) -> ShownLayer:
     """Return a layer of the objects that have a place on the map."""
     bounds = SquareMesh(frame).to_bounds(objects.boxes)
@@ -188,6 +189,5 @@ def _placed(
     if not known.all():
         logger.warning("objects outside the area that the map can show: %d", int((~known).sum()))
         objects, attributes, bounds = objects.select(known), attributes.select(known), bounds[known]
-    return ShownLayer(
-        name, title, objects, classes, colours, attributes, frame, bounds, unscored=unscored
-    )
+    what = name, title, objects, classes, colours, attributes
+    return ShownLayer(*what, frame, bounds, unscored=unscored, score_name=score_name)

@@ -75,6 +75,7 @@ def open_page(browser, painted, tmp_path):
         reviews=None,
         scores=True,
         base_map="",
+        score_field=None,
     ):
         scene = Scene(painted)
         shown = read_shown_scene(
@@ -82,6 +83,7 @@ def open_page(browser, painted, tmp_path):
             tmp_path / ("found.gpkg" if scores else "unscored.gpkg"),
             tmp_path / "errors.gpkg" if errors else None,
             own_grid=own_grid,
+            score_field=score_field,
         )
         desk = None
         if reviews is not None:

@@ -88,3 +88,21 @@ def test_a_reviewed_box_holds_the_click_before_a_detection_beside_it(open_with):
     settle(page)
     is_chosen(page, "tree", 106, 107)
     assert "rejected" in page.inner_text("#card")
+
+
+def test_the_card_names_the_attribute_of_the_score_and_shows_all_others(
+    open_page, painted, tmp_path
+):
+    frame = geopandas.read_file(tmp_path / "found.gpkg")
+    frame = frame.assign(sureness=1 - frame["score"], number=2**60 + 1, north=4499994.126)
+    frame.to_file(tmp_path / "found.gpkg", layer="detections")
+    page = open_page(score_field="sureness")
+    page.keyboard.press("n")
+    page.locator("#card").wait_for()
+    names, values = (page.locator(f"#card {tag}").all_inner_texts() for tag in ("dt", "dd"))
+    shown = dict(zip(names, values, strict=True))
+    assert len(shown) == len(names)
+    assert shown["sureness"] == "0.996"
+    assert shown["score"] == "0.004"
+    assert shown["number"] == "1152921504606846977"
+    assert shown["north"] == "4499994.13"

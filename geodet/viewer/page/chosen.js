@@ -138,10 +138,11 @@ export class Chosen {
   }
 
   fill(panel, object, count) {
+    const scored = object.score === null ? null : (panel?.layer.score_name ?? "score");
     const rows = [
-      ...(object.score === null ? [] : [["score", object.score.toFixed(3)]]),
+      ...(scored === null ? [] : [[scored, object.score.toFixed(3)]]),
       ["pixels", object.box_px.map((side) => side.toFixed(1)).join(", ")],
-      ...Object.entries(object.attributes).filter(([key]) => !isRepeated(key)),
+      ...Object.entries(object.attributes).filter(([key]) => key !== scored && !isPixels(key)),
     ];
     const list = rows.flatMap(([key, value]) => [
       element("dt", {}, key),
@@ -181,11 +182,12 @@ export class Chosen {
   }
 }
 
-function isRepeated(key) {
-  return key === "score" || /^[xy][12]_px$/.test(key);
+function isPixels(key) {
+  return /^[xy][12]_px$/.test(key);
 }
 
+/** Return a value as text: a fraction to six digits, but never without its digits before the point. */
 function plain(value) {
-  const isLong = typeof value === "number" && !Number.isInteger(value);
-  return isLong ? String(Number(value.toPrecision(6))) : String(value);
+  if (typeof value !== "number" || Number.isInteger(value)) return String(value);
+  return String(Number(Math.abs(value) < 1e5 ? value.toPrecision(6) : value.toFixed(2)));
 }
