@@ -90,6 +90,7 @@ class ReviewFile:
             self.windows = {one.id: one for one in rows.windows()}
             """The reviewed windows of the scene, by identifier."""
             self._rows = self._hash_rows(database, [*self.objects.values(), *self.windows.values()])
+            self._last_id = max([0, *self.objects, *self.windows])
 
     def take_id(self) -> int:
         """Return an identifier that no layer has had, and that no other program is given.
@@ -106,19 +107,20 @@ class ReviewFile:
             count: At least 1.
 
         Raises:
-            OutputError: The file cannot be written.
+            OutputError: The file cannot be written, or lacks decisions that were written to it.
         """
         with _transaction(self.path) as database:
             database.execute("BEGIN IMMEDIATE")  # a program with another scene may ask, too
             tables = ", ".join(f"'{layer}'" for layer in _TYPES)
-            given = database.execute(
-                f"SELECT max(seq) FROM sqlite_sequence WHERE name IN ({tables})"
-            )
-            before = given.fetchone()[0] or 0
+            query = f"SELECT max(seq) FROM sqlite_sequence WHERE name IN ({tables})"
+            before = database.execute(query).fetchone()[0] or 0
+            if before < self._last_id:  # an earlier copy was put in the place of the file
+                raise self._changed_elsewhere()
             # SQLite keeps there the largest identifier that a table has ever had.
             database.execute("DELETE FROM sqlite_sequence WHERE name = ?", (LABELS_LAYER,))
             row = LABELS_LAYER, before + count
             database.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", row)
+        self._last_id = before + count
         return range(before + 1, before + count + 1)
 
     def replace(
@@ -268,13 +270,16 @@ def _transaction(path: Path) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(sqlite3.connect(address, uri=True)) as database, database:
             yield database
     except sqlite3.Error as error:
-        raise OutputError(
-            f"cannot write reviews to {path}: {error}", hint=_hint_at(error, path), path=path
-        ) from error
+        what = f"cannot write reviews to {path}: {error}"
+        if not path.exists():
+            what = f"{path} was moved or deleted, with the decisions in it"
+        raise OutputError(what, hint=_hint_at(error, path), path=path) from error
 
 
 def _hint_at(error: sqlite3.Error, path: Path) -> str:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if not path.exists():
+        return "put it back, or start geodet view again for a new file"
     if code in _UNWRITTEN:
         return f"check the free space and the permissions of {path.parent}"
     if code in _LOCKED:
