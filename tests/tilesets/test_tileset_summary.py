@@ -97,6 +97,7 @@ def test_the_counts_of_real_data_are_those_of_their_files(tmp_path):
 
 
 def test_pixels_of_several_types_are_warned_of(tmp_path):
+    write(tmp_path / "classes.txt", "tree\n")
     for number, dtype in enumerate(["uint8", "uint16"]):
         path = paint_geotiff(tmp_path / f"{number}.tif", column=500 * number, dtype=dtype)
         write(path.with_suffix(".txt"), "0 0.5 0.5 0.2 0.2\n" * 20)
