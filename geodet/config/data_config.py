@@ -160,6 +160,13 @@ class AugmentConfig(Section):
     jpeg: float = Field(
         0.0, ge=0, le=1, description="share of the chips compressed as JPEG, of quality 30 to 90"
     )
+    mosaic: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the chips that are composed of parts of four crops, from different "
+        "images",
+    )
 
 
 class MatchConfig(Section):

@@ -19,7 +19,10 @@ from geodet.raster.chip import Chip
 from geodet.training.band_statistics import BandStatistics
 from geodet.training.pixel_variations import compose_variations
 
-__all__ = ["ChipAugmentation", "Crop", "share_boxes", "share_oriented"]
+__all__ = ["ChipAugmentation", "Crop", "Frame", "cut_boxes", "share_boxes", "share_oriented"]
+
+Frame = tuple[int, int, int, int]
+"""A part of a crop: x1 y1 x2 y2 in its pixels."""
 
 _MIN_VISIBLE = 0.4  # of a box, for a crop to count it as an object
 _MIN_SIDE = 1.0  # pixels of its visible part likewise
@@ -44,6 +47,11 @@ class Crop:
     """Whether left and right are swapped, after the turns."""
     angle: float = 0.0
     """Rotation of the image around the window's centre in radians, x axis towards y axis."""
+
+    @property
+    def frame(self) -> Frame:
+        """The whole crop."""
+        return 0, 0, self.size, self.size
 
     @staticmethod
     def draw(
@@ -193,49 +201,59 @@ def _turnable(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype if dtype in (np.uint8, np.uint16, np.int16) else np.dtype(np.float32)
 
 
-def share_boxes(boxes: Floats, size: int, *, whole: bool) -> tuple[Floats, Bools]:
-    """Separate the objects of a crop from slivers of objects that lie mostly outside it.
+def share_boxes(boxes: Floats, frame: Frame, *, whole: bool) -> tuple[Floats, Bools]:
+    """Separate the objects of a crop, or of a part of it, from slivers that lie mostly outside.
 
     A box around what is visible is cut at the edge, as labels of cut objects are, and counts as an
-    object if enough of it remains. A box around a point belongs to the crop that contains the point
-    and is not cut: its centre would move off the point.
+    object if enough of it remains. A box around a point belongs to the frame that contains the
+    point and is not cut: its centre would move off the point.
 
     Args:
         boxes: (N, 4) x1 y1 x2 y2 in pixels of the crop, not cut at its edges.
-        size: Side of the crop.
+        frame: The crop, or the part of it.
         whole: Whether the boxes are drawn around points.
 
     Returns:
         (N, 4) boxes, and (N,) whether each is an object. The boxes of the others are their visible
         parts, with zero area where nothing is visible.
     """
-    seen = boxes.clip(0, size)
+    seen = cut_boxes(boxes, frame)
     if whole:
-        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-        is_object = np.all((centres >= 0) & (centres <= size), axis=1)
+        is_object = _are_within((boxes[:, :2] + boxes[:, 2:]) / 2, frame)
         return np.where(is_object[:, None], boxes, seen), is_object
     sides, full = seen[:, 2:] - seen[:, :2], boxes[:, 2:] - boxes[:, :2]
     enough = sides.prod(axis=1) >= _MIN_VISIBLE * full.prod(axis=1)
     return seen, enough & (sides >= _MIN_SIDE).all(axis=1)
 
 
-def share_oriented(oriented: Floats, size: int, *, whole: bool) -> tuple[Floats, Bools]:
+def cut_boxes(boxes: Floats, frame: Frame) -> Floats:
+    """Return what a frame contains of (N, 4) boxes, with zero area where that is nothing."""
+    return boxes.clip([*frame[:2]] * 2, [*frame[2:]] * 2)
+
+
+def _are_within(centres: Floats, frame: Frame) -> Bools:
+    is_inside = (centres >= frame[:2]) & (centres <= frame[2:])
+    return np.asarray(is_inside.all(axis=1), np.bool_)
+
+
+def share_oriented(oriented: Floats, frame: Frame, *, whole: bool) -> tuple[Floats, Bools]:
     """Separate the objects of a crop from slivers, as :func:`share_boxes` does.
 
     A box that the edge cuts becomes the box of the same angle around what is visible.
 
     Args:
         oriented: (N, 5) in pixels of the crop, not cut at its edges.
-        size: Side of the crop.
+        frame: The crop, or the part of it.
         whole: Whether the boxes are drawn around points.
 
     Returns:
         (N, 5) boxes, and (N,) whether each is an object.
     """
-    seen = cut_oriented(oriented, size, size)
+    x1, y1, x2, y2 = frame
+    corner = np.array([x1, y1, 0, 0, 0])
+    seen = cut_oriented(oriented - corner, x2 - x1, y2 - y1) + corner
     if whole:
-        centres = oriented[:, :2]
-        is_object = np.all((centres >= 0) & (centres <= size), axis=1)
+        is_object = _are_within(oriented[:, :2], frame)
         return np.where(is_object[:, None], oriented, seen), is_object
     enough = seen[:, 2:4].prod(axis=1) >= _MIN_VISIBLE * oriented[:, 2:4].prod(axis=1)
     return seen, enough & (seen[:, 3] >= _MIN_SIDE)

@@ -103,6 +103,6 @@ def measure_crops(config: Config, images: Sequence[LabelledImage], object_share:
         crop = Crop.draw(
             image.width, image.height, image.boxes, size=size, augment=augment, random=random
         )
-        _, is_object = share_boxes(crop.move(image.boxes, whole=whole), size, whole=whole)
+        _, is_object = share_boxes(crop.move(image.boxes, whole=whole), crop.frame, whole=whole)
         shown += bool(is_object.any())
     return shown / len(chosen)

@@ -18,8 +18,16 @@ from geodet.geometry.windows import Window
 from geodet.raster.chip import Chip
 from geodet.tilesets.displayed_images import read_chip
 from geodet.tilesets.labels import LabelledImage
-from geodet.training.augmentation import ChipAugmentation, Crop, share_boxes, share_oriented
+from geodet.training.augmentation import (
+    ChipAugmentation,
+    Crop,
+    Frame,
+    cut_boxes,
+    share_boxes,
+    share_oriented,
+)
 from geodet.training.band_statistics import BandStatistics
+from geodet.training.chip_mosaic import ChipMosaic
 from geodet.training.losses import Target
 
 __all__ = ["ChipCache", "TrainingChips", "count_crops", "reaches_over"]
@@ -109,7 +117,8 @@ class TrainingChips(Dataset[tuple[NDArray[Any], Bools, Target]]):
     ``epoch * len(chips) + crop``. The variation depends on the index and the seed alone, not on the
     number of workers or on where a run was interrupted.
 
-    Labels are cut at the edge of a crop. Boxes around points are not; a tileset has such boxes if
+    With ``augment.mosaic``, some chips are composed of parts of four crops. Labels are cut at the
+    edges of a crop, and of a part. Boxes around points are not; a tileset has such boxes if
     one reaches over the edge of its image, since all others are clipped to it. Slivers of objects
     train neither as objects nor as background.
 
@@ -151,10 +160,26 @@ class TrainingChips(Dataset[tuple[NDArray[Any], Bools, Target]]):
         return len(self._image_of)
 
     def __getitem__(self, index: int) -> tuple[NDArray[Any], Bools, Target]:
-        number = self._image_of[index % len(self)]
-        image, chip = self.images[number], self._chip(number)
         seed = (self.seed * 1_000_003 + index) % _SEED_SPACE
         draws = np.random.default_rng(seed)
+        number = self._image_of[index % len(self)]
+        pixels, valid, crop = self._draw(number, draws, seed)
+        # Without mosaics nothing is drawn here, so that the chips are those of earlier versions.
+        if not self._augment.mosaic or draws.random() >= self._augment.mosaic:
+            return pixels, valid, self._target(self.images[number], crop, crop.frame)
+        mosaic = ChipMosaic(self._chip_size, draws)
+        mosaic.add(pixels, valid, self._target(self.images[number], crop, mosaic.frame))
+        while not mosaic.is_complete:
+            number = self._image_of[draws.integers(len(self))]
+            pixels, valid, crop = self._draw(number, draws, seed)
+            mosaic.add(pixels, valid, self._target(self.images[number], crop, mosaic.frame))
+        return mosaic.join()
+
+    def _draw(
+        self, number: int, draws: np.random.Generator, seed: int
+    ) -> tuple[NDArray[Any], Bools, Crop]:
+        """Draw a crop of an image, and vary it."""
+        image, chip = self.images[number], self._chip(number)
         crop = Crop.draw(
             image.width,
             image.height,
@@ -163,8 +188,7 @@ class TrainingChips(Dataset[tuple[NDArray[Any], Bools, Target]]):
             augment=self._augment,
             random=draws,
         )
-        pixels, valid = self._augmentation(chip, crop, source=draws, seed=seed)
-        return pixels, valid, self._target(image, crop)
+        return *self._augmentation(chip, crop, source=draws, seed=seed), crop
 
     def open_cache(self) -> None:
         """Reserve the memory for decoded images; before processes fork, so that they share it."""
@@ -184,10 +208,11 @@ class TrainingChips(Dataset[tuple[NDArray[Any], Bools, Target]]):
             self._cache.write(index, chip)
         return chip
 
-    def _target(self, image: LabelledImage, crop: Crop) -> Target:
-        boxes, is_object, turned = self._objects(image, crop)
-        regions = crop.move(image.ignored).clip(0, self._chip_size)
-        regions = np.concatenate([regions, boxes[~is_object].clip(0, self._chip_size)])
+    def _target(self, image: LabelledImage, crop: Crop, frame: Frame) -> Target:
+        """Return the labels within a frame of a crop."""
+        boxes, is_object, turned = self._objects(image, crop, frame)
+        regions = np.concatenate([crop.move(image.ignored), boxes[~is_object]])
+        regions = cut_boxes(regions, frame)
         regions = regions[np.all(regions[:, 2:] > regions[:, :2], axis=1)]
         return Target(
             torch.from_numpy(boxes[is_object].astype(np.float32)),
@@ -196,14 +221,16 @@ class TrainingChips(Dataset[tuple[NDArray[Any], Bools, Target]]):
             None if turned is None else torch.from_numpy(turned[is_object].astype(np.float32)),
         )
 
-    def _objects(self, image: LabelledImage, crop: Crop) -> tuple[Floats, Bools, Floats | None]:
-        """Return the boxes in a crop, whether each is an object, and the oriented boxes."""
-        size, whole = self._chip_size, self._whole
+    def _objects(
+        self, image: LabelledImage, crop: Crop, frame: Frame
+    ) -> tuple[Floats, Bools, Floats | None]:
+        """Return the boxes in a frame, whether each is an object, and the oriented boxes."""
+        whole = self._whole
         if not self._oriented:
             moved = crop.move(image.boxes, image.oriented, whole=whole)
-            return *share_boxes(moved, size, whole=whole), None
+            return *share_boxes(moved, frame, whole=whole), None
         moved = crop.move_oriented(image.oriented_boxes)
-        turned, is_object = share_oriented(moved, size, whole=whole)
+        turned, is_object = share_oriented(moved, frame, whole=whole)
         return hulls(turned), is_object, turned
 
 

@@ -153,12 +153,12 @@ def test_crops_are_placed_on_objects():
     ],
 )
 def test_boxes_are_cut_and_slivers_are_no_objects(box, whole, shown, is_object):
-    boxes, objects = share_boxes(np.array([box], float), 10, whole=whole)
+    boxes, objects = share_boxes(np.array([box], float), (0, 0, 10, 10), whole=whole)
     assert boxes.tolist() == [shown]
     assert objects.tolist() == [is_object]
 
 
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_crop_without_boxes_has_no_objects(whole):
-    boxes, objects = share_boxes(np.zeros((0, 4)), 10, whole=whole)
+    boxes, objects = share_boxes(np.zeros((0, 4)), (0, 0, 10, 10), whole=whole)
     assert (boxes.shape, objects.shape) == ((0, 4), (0,))

@@ -68,7 +68,7 @@ def test_axis_aligned_boxes_of_turned_crops_are_the_bounds_of_the_turned_object(
 def test_a_sliver_of_an_oriented_box_is_no_object():
     rows = np.repeat(SHIP, 3, axis=0)
     rows[:, 0] = 30, -10, 58
-    seen, is_object = share_oriented(rows, 64, whole=False)
+    seen, is_object = share_oriented(rows, (0, 0, 64, 64), whole=False)
     assert is_object.tolist() == [True, False, True]
     assert seen[2, 2] < 24
     assert seen[2, 4] == pytest.approx(0.5)
