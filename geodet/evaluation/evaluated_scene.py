@@ -25,7 +25,7 @@ from geodet.geometry.arrays import Bools, Floats, Ints
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.models.description import ModelDescription
-from geodet.tilesets.class_fields import map_names
+from geodet.tilesets.class_maps import map_names
 from geodet.tilesets.label_boxes import point_box_sides
 from geodet.tilesets.label_vertices import shapes_in_pixels
 from geodet.tilesets.pixel_results import is_pixel_results, read_pixel_results

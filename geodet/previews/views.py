@@ -176,7 +176,7 @@ def read_objects(path: Path, scene: Scene, *, score_field: str | None = None) ->
 
     Args:
         path: A file with one layer of points or polygons, in any CRS. The class is ``label``,
-            ``class`` or ``name``, if there is one.
+            ``class`` or ``name``, if there is one; otherwise ``object``.
         scene: The scene whose pixels the boxes are in.
         score_field: Attribute with the score; None: ``score`` if there is one; empty: every object
             has score 1.
@@ -205,7 +205,7 @@ def read_objects(path: Path, scene: Scene, *, score_field: str | None = None) ->
 
 def _read_others(path: Path, scene: Scene, score_field: str) -> SceneObjects:
     """Read objects of any shapes."""
-    found = read_scored_objects(path, scene.geobox.crs, score_field=score_field)
+    found = read_scored_objects(path, scene.geobox.crs, score_field=score_field, is_shown=True)
     boxes = found.objects.to_pixels(scene.geobox)
     placed = _have_place(boxes, path)
     if scene.geobox.crs is None:

@@ -14,7 +14,7 @@ from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.geobox import GeoBox, find_transformer
 from geodet.geometry.oriented_boxes import any_tilted, fit_quads, oriented_of_boxes
 from geodet.geometry.row_chunks import map_rows
-from geodet.tilesets.class_fields import CLASS_FIELDS, encode_names_of_detections
+from geodet.tilesets.class_fields import CLASS_FIELDS, encode_shown_names
 from geodet.tilesets.label_crs import must_transform
 from geodet.tilesets.label_vertices import bounds_in_pixels, quads_in_pixels
 from geodet.tilesets.score_fields import read_scores
@@ -45,7 +45,9 @@ class ArrowObjects:
 
 
 def read_arrow_objects(path: Path, geobox: GeoBox, *, score_field: str) -> ArrowObjects | None:
-    """Read scored objects as :func:`geodet.tilesets.scene_labels.read_scored_objects` does.
+    """Read scored objects to be shown.
+
+    As :func:`geodet.tilesets.scene_labels.read_scored_objects` does with ``is_shown``.
 
     Args:
         path: A file with one layer of points or polygons, in any CRS. The class is ``label``,
@@ -59,7 +61,7 @@ def read_arrow_objects(path: Path, geobox: GeoBox, *, score_field: str) -> Arrow
         object belongs.
 
     Raises:
-        VectorError: The file cannot be read, an object has no class, or a score is wrong.
+        VectorError: The file cannot be read, or a score is wrong.
     """
     layer = read_shape_layer(path)
     if layer is None:
@@ -71,7 +73,7 @@ def read_arrow_objects(path: Path, geobox: GeoBox, *, score_field: str) -> Arrow
         return None
     wanted = {name for name in known if name.lower() in CLASS_FIELDS or name == score_field}
     table = layer.attributes.select([name for name in known if name in wanted]).to_pandas()
-    places, names = encode_names_of_detections(table, path, "object")
+    places, names = encode_shown_names(table, path, None, "object")
     scores = read_scores(table, path, score_field)
     vertices = _in_crs(layer.vertices, layer.crs, geobox.crs, path)
     boxes = _to_boxes(vertices, layer.first, geobox)

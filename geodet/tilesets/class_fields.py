@@ -1,9 +1,8 @@
-"""Find the attribute of scene labels with the class, and rename classes."""
+"""Find the attribute of objects with the class, and read it."""
 
 from __future__ import annotations
 
 import logging
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,129 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from geodet.config import DataConfig
-from geodet.config.section import did_you_mean, name_hint
-from geodet.documents.values import check_class_name, shown
-from geodet.errors import TilesetError, VectorError
+from geodet.config.section import did_you_mean
+from geodet.documents.values import shown
+from geodet.errors import VectorError
 from geodet.geometry.arrays import Ints
-from geodet.tilesets.parsed_labels import ParsedImage, ParsedLabels
 
 __all__ = [
     "CLASS_FIELDS",
-    "encode_names_of_detections",
-    "map_classes",
-    "map_names",
+    "encode_shown_names",
     "read_label_names",
     "read_names_of_detections",
+    "read_shown_names",
 ]
-
-
-def map_classes(
-    labels: ParsedLabels, config: DataConfig, *, others: Iterable[str] = ()
-) -> ParsedLabels:
-    """Rename the classes of the objects, and those that a file declares.
-
-    Images that ``geodet tile`` cut with the same map have the new names already, and keep them.
-
-    Args:
-        labels: The labels of a tileset; they are changed.
-        config: ``class_map``.
-        others: Classes of other objects, which the map may name as well.
-
-    Returns:
-        The same labels.
-
-    Raises:
-        TilesetError: The map names a class that the labels lack, or renames again what another map
-            has renamed, or a name is one that files cannot hold.
-    """
-    for image in labels.images:
-        image.names = [None if name is None else _composed(name) for name in image.names]
-    labels.classes = tuple(dict.fromkeys(map(_composed, labels.classes)))
-    used = {name for image in labels.images for name in image.names if name is not None}
-    _check_names({*used, *labels.classes}, labels.source)
-    if not config.class_map:
-        return labels
-    to_rename = [image for image in labels.images if image.class_map != config.class_map]
-    if not to_rename:
-        logger.info(
-            "%s: geodet tile has applied this data.class_map: it is not applied again",
-            labels.source,
-        )
-        return labels
-    _check_keys({*used, *labels.classes, *others}, labels.source, config)
-    _check_not_repeated(to_rename, {*used, *labels.classes}, labels.source, config)
-    for image in to_rename:
-        image.names = [
-            None if name is None else config.class_map.get(name, name) for name in image.names
-        ]
-    declared = (config.class_map.get(name, name) for name in labels.classes)
-    labels.classes = tuple(dict.fromkeys(declared))
-    return labels
-
-
-def _composed(name: str) -> str:
-    """Return a name with its accents as part of the letters, as most programs write them."""
-    return unicodedata.normalize("NFC", name)
-
-
-def map_names(
-    names: Iterable[str], source: object, config: DataConfig, *, others: Iterable[str] = ()
-) -> tuple[str, ...]:
-    """Rename classes.
-
-    Args:
-        names: The class of each object.
-        source: The file, for the error message.
-        config: ``class_map``.
-        others: Classes of other objects, which the map may name as well.
-
-    Raises:
-        TilesetError: The map names a class that no object has, or a name is one that files cannot
-            hold.
-    """
-    listed = tuple(map(_composed, names))
-    if listed:
-        _check_names({*listed, *others}, source)
-        _check_keys({*listed, *others}, source, config)
-    return tuple(config.class_map.get(name, name) for name in listed)
-
-
-def _check_names(names: Iterable[str], source: object) -> None:
-    for name in names:
-        try:
-            check_class_name(name)
-        except ValueError as error:
-            raise TilesetError(
-                f"{source}: {error}", hint="rename the class in the labels"
-            ) from error
-
-
-def _check_keys(known: set[str], source: object, config: DataConfig) -> None:
-    for name in config.class_map:
-        if name not in known:
-            raise TilesetError(
-                f"{source} has no class {name!r}, which data.class_map renames",
-                hint=name_hint(name, sorted(known), "classes"),
-            )
-
-
-def _check_not_repeated(
-    images: Iterable[ParsedImage], known: set[str], source: object, config: DataConfig
-) -> None:
-    """Check that no class is renamed again as the map of ``geodet tile`` renamed another.
-
-    After ``{a=b,b=a}`` the tiles have a class ``a``, which was ``b``: a longer map with ``a=b`` may
-    mean either.
-    """
-    for image in images:
-        for old, new in sorted(image.class_map.items() & config.class_map.items()):
-            if old in known:
-                raise TilesetError(
-                    f"{source}: geodet tile has renamed {old!r} to {new!r} in these tiles, which"
-                    " another data.class_map renames again",
-                    hint="give the map that they were cut with, or cut them with the new one",
-                )
 
 
 CLASS_FIELDS = ("label", "class", "name")
@@ -194,23 +82,35 @@ def read_names_of_detections(
     return (class_name,) * len(table) if column is None else _read_column(table, path, column)
 
 
-def encode_names_of_detections(table: Any, path: Path, class_name: str) -> tuple[Ints, list[str]]:
-    """Read the class of each detection as its place in a list of names, which is quick for many.
+def read_shown_names(table: Any, path: Path, field: str | None, class_name: str) -> tuple[str, ...]:
+    """Read the class of each detection likewise; ``class_name`` is that of objects without one.
 
-    Args:
-        table: The attributes of the objects, a DataFrame.
-        path: The file, for messages.
-        class_name: The class if there is no attribute ``label``, ``class`` or ``name``.
+    Such objects are warned of: someone may have drawn them, and looks for them now.
+    """
+    places, names = encode_shown_names(table, path, field, class_name)
+    return tuple([names[place] for place in places.tolist()])
+
+
+def encode_shown_names(
+    table: Any, path: Path, field: str | None, class_name: str
+) -> tuple[Ints, list[str]]:
+    """Read the classes as :func:`read_shown_names` does, which is quick for many.
 
     Returns:
-        (N,) places, and the distinct names.
-
-    Raises:
-        VectorError: An object has no class.
+        (N,) the place of each object's class in a list of names, and the distinct names.
     """
-    column = _choose_column(table, path, None)
+    column = _choose_column(table, path, field)
     if column is None:
         return np.zeros(len(table), np.int64), [class_name]
+    missing = _is_missing(table[column])
+    if missing.any():
+        logger.warning(
+            "%s: objects without a class in the attribute %r: %s, shown as %r",
+            *(path, str(column), _count_missing(table[column], missing), class_name),
+        )
+        table = table.assign(
+            **{str(column): table[column].astype(object).mask(missing, class_name)}
+        )
     places, names = _encode_column(table, path, column)
     distinct = list(dict.fromkeys(names))  # 1 and "1" are one class
     number = np.array([distinct.index(name) for name in names], np.int64)
@@ -270,23 +170,28 @@ def _encode_column(table: Any, path: Path, column: Any) -> tuple[Any, list[str]]
     """Return the place of each object's class in a list of names, and the list."""
     missing = _is_missing(table[column])
     if missing.any():
-        null = int(table[column].isna().sum())
-        kinds = [f"{null} NULL"] if null else []
-        kinds += [f"{int(missing.sum()) - null} empty"] if missing.sum() > null else []
         raise VectorError(
-            f"{path}: objects without a class in the attribute {column!r}: {int(missing.sum())}"
-            f" ({', '.join(kinds)}), the first is number {int(missing.to_numpy().argmax()) + 1}",
+            f"{path}: objects without a class in the attribute {column!r}:"
+            f" {_count_missing(table[column], missing)}",
             hint=f"give each a class in {column!r}; label_field (--label-field) chooses another "
             "attribute, and an empty one ('') takes all as one class",
             path=path,
         )
     places, distinct = table[column].factorize()
     name_of = [_to_name(value) for value in distinct]
-    odd = [place for place, name in enumerate(name_of) if name.lower() in _NO_CLASS]
-    if odd:
-        count = int(np.isin(places, odd).sum())
-        logger.warning("%s: %d objects are of the class %r", path, count, name_of[odd[0]])
+    for place, name in enumerate(name_of):
+        if name.lower() in _NO_CLASS:
+            count = int((places == place).sum())
+            logger.warning("%s: %d objects are of the class %r", path, count, name)
     return places, name_of
+
+
+def _count_missing(column: Any, missing: Any) -> str:
+    null = int(column.isna().sum())
+    kinds = [f"{null} NULL"] if null else []
+    kinds += [f"{int(missing.sum()) - null} empty"] if missing.sum() > null else []
+    first = int(missing.to_numpy().argmax()) + 1
+    return f"{int(missing.sum())} ({', '.join(kinds)}), the first is number {first}"
 
 
 def _to_name(value: Any) -> str:

@@ -19,7 +19,11 @@ from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import fit_labels
 from geodet.raster.scene_names import find_scene_name
-from geodet.tilesets.class_fields import read_label_names, read_names_of_detections
+from geodet.tilesets.class_fields import (
+    read_label_names,
+    read_names_of_detections,
+    read_shown_names,
+)
 from geodet.tilesets.label_crs import choose_crs, must_transform
 from geodet.tilesets.label_vertices import bounds_in_pixels, quads_in_pixels
 from geodet.tilesets.score_fields import read_scores
@@ -194,6 +198,7 @@ def read_scored_objects(
     *,
     score_field: str = "score",
     class_name: str = "object",
+    is_shown: bool = False,
 ) -> ScoredObjects:
     """Read detections with their scores, otherwise as :func:`read_scene_labels` reads labels.
 
@@ -202,11 +207,13 @@ def read_scored_objects(
         crs: CRS to which the detections are transformed.
         score_field: Attribute with the score; empty: every detection has score 1.
         class_name: The class if no attribute has it, of the name ``label``, ``class`` or ``name``.
+        is_shown: Whether the objects are only to be shown: those without a class have this one.
 
     Raises:
         VectorError: As for labels, or the scores are missing or not in [0, 1].
     """
-    objects, table = _read_objects(path, crs, None, class_name, read_names_of_detections)
+    read_names = read_shown_names if is_shown else read_names_of_detections
+    objects, table = _read_objects(path, crs, None, class_name, read_names)
     scores = read_scores(table, path, score_field)
     return ScoredObjects(objects, scores, objects.scenes, table)
 

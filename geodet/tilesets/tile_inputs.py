@@ -23,7 +23,7 @@ from geodet.raster.scene_names import name_files, scene_names, slashed_path
 from geodet.raster.unplaced import warn_of_unplaced
 from geodet.reviewing.reviewed_scenes import find_scenes
 from geodet.tilesets.chip_files import ChipCopier
-from geodet.tilesets.class_fields import map_names
+from geodet.tilesets.class_maps import map_names
 from geodet.tilesets.label_boxes import point_box_sides
 from geodet.tilesets.label_files import LabelFiles, pair_labels
 from geodet.tilesets.labelled_scene import LabelledScene

@@ -14,7 +14,7 @@ from geodet.config import DataConfig
 from geodet.errors import TilesetError
 from geodet.geometry.geobox import GeoBox, step_lengths
 from geodet.raster.ground_grids import are_square
-from geodet.tilesets.class_fields import map_classes
+from geodet.tilesets.class_maps import map_classes
 from geodet.tilesets.displayed_images import read_geoboxes
 from geodet.tilesets.doubtful_labels import note_doubtful_boxes, note_doubtful_classes
 from geodet.tilesets.duplicate_images import find_duplicates

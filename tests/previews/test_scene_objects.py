@@ -78,6 +78,17 @@ def test_the_score_field_can_be_named(scene, tmp_path):
         read_objects(tmp_path / "out.gpkg", scene, score_field="wrong")
 
 
+@pytest.mark.parametrize("split", [False, True])
+def test_an_object_without_a_class_is_shown(scene, tmp_path, caplog, split):
+    """Also in a file of several kinds of shapes, which is read in another way."""
+    shapes = [shapely.box(0, 0, 1, 1), shapely.Point(2, 2) if split else shapely.box(2, 2, 3, 3)]
+    frame = geopandas.GeoDataFrame({"label": ["car", None]}, geometry=shapes, crs=4326)
+    frame.to_file(tmp_path / "out.geojson")
+    objects = read_objects(tmp_path / "out.geojson", scene)
+    assert [objects.classes[label] for label in objects.detections.labels] == ["car", "object"]
+    assert "'label': 1 (1 NULL), the first is number 2, shown as 'object'" in caplog.text
+
+
 def test_classes_keep_the_order_of_the_style(scene, tmp_path):
     path = write(tmp_path / "out.geojson", scene)
     assert read_objects(path, scene).classes == ("car", "tree")

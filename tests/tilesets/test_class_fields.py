@@ -89,6 +89,26 @@ def test_the_word_none_is_a_class_with_a_warning(tmp_path, caplog):
     assert "2 objects are of the class 'None'" in caplog.text
 
 
+def test_each_word_for_none_is_counted_by_itself(tmp_path, caplog):
+    path = save(tmp_path / "l.gpkg", label=["nan", "None", "None", *["oak"] * (COUNT - 3)])
+    read_scene_labels(path, None)
+    assert "1 objects are of the class 'nan'" in caplog.text
+    assert "2 objects are of the class 'None'" in caplog.text
+
+
+@pytest.mark.parametrize("values", [["oak", None, " "], [7, None, None]])
+def test_objects_without_a_class_are_shown(tmp_path, caplog, values):
+    """Someone who has drawn them in QGIS looks for them."""
+    classes = [*values, *values[:1] * (COUNT - 3)]
+    path = save(tmp_path / "l.gpkg", label=classes, score=[0.5] * COUNT)
+    with pytest.raises(VectorError, match="objects without a class"):
+        read_scored_objects(path, None)
+    names = read_scored_objects(path, None, is_shown=True).objects.names
+    assert names == tuple("object" if n in (1, 2) else str(values[0]) for n in range(COUNT))
+    assert "objects without a class in the attribute 'label': 2 (" in caplog.text
+    assert "the first is number 2, shown as 'object'" in caplog.text
+
+
 def test_an_unknown_attribute_suggests_the_nearest(tmp_path):
     path = save(tmp_path / "l.gpkg", species=species())
     with pytest.raises(VectorError, match="no attribute 'specis'") as caught:

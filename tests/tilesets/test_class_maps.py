@@ -4,7 +4,7 @@ from factories_tilesets import paint_image, write_coco
 from geodet.config import DataConfig
 from geodet.config.recipes import resolve_config, to_toml
 from geodet.errors import ConfigError, TilesetError
-from geodet.tilesets.class_fields import map_names
+from geodet.tilesets.class_maps import map_names
 from geodet.tilesets.tileset import read_tileset
 
 NAMES = ("car", "van", "tree")
