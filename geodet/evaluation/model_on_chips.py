@@ -82,7 +82,9 @@ def detect_images(
     """
     about = model.description
     label_of = match_classes(about, tileset.classes, tileset.root, config)
-    _report_other_name(renamed_classes(about.classes, config), tileset.classes)
+    own = renamed_classes(about.classes, config)
+    _report_other_name(own, tileset.classes)
+    _report_not_counted(own, label_of, config)
     lowest = lowest_threshold(model, config)
     predictor = build_predictor(model, config.detect, device, score_threshold=lowest)
     chosen = choose_input_values(
@@ -132,6 +134,13 @@ def _report_other_name(own: Sequence[str], labelled: Sequence[str]) -> None:
             own[0],
             labelled[0],
         )
+
+
+def _report_not_counted(own: Sequence[str], label_of: Sequence[int], config: Config) -> None:
+    """Warn of the classes of a model that the labels lack, unless they are left out on purpose."""
+    for name, label in sorted(set(zip(own, label_of, strict=True))):
+        if label < 0 and name not in config.data.ignore_classes:
+            logger.warning("detections of the class %r do not count: no label has this class", name)
 
 
 def _relabelled(detections: Detections, label_of: Sequence[int]) -> Detections:

@@ -143,12 +143,13 @@ def test_classes_are_matched_by_name(data, detect):
     assert by_class(report) == {"car": MatchCounts(0.5, 1, 2, 2), "bus": MatchCounts(0.5, 1, 2, 2)}
 
 
-def test_detections_of_classes_without_labels_do_not_count(data, detect):
+def test_detections_of_classes_without_labels_do_not_count(data, detect, caplog):
     found = {"c.png": ([[5, 5, 15, 15], [5, 5, 15, 15]], [0.9, 0.9], [2, 0])}
     detect(found)
     report = evaluate_model(model(classes=("car", "bus", "boat")), data, Config(), device="cpu")
     assert overall(report) == MatchCounts(0.5, 0, 1, 4)
     assert list(by_class(report)) == ["car", "bus"]
+    assert "detections of the class 'boat' do not count: no label has this class" in caplog.text
 
 
 def test_single_classes_match_whatever_their_names(data, detect):
@@ -168,12 +169,13 @@ def test_a_class_that_the_model_lacks_is_refused(data, detect):
     assert "data.ignore_classes" in caught.value.hint
 
 
-def test_ignored_classes_do_not_count(data, detect):
+def test_ignored_classes_do_not_count(data, detect, caplog):
     detect(FOUND)
     config = Config.model_validate({"data": {"ignore_classes": ["bus"]}})
     report = evaluate_model(model(), data, config, device="cpu")
     assert by_class(report) == {"car": MatchCounts(0.5, 1, 2, 2)}
     assert overall(report) == by_class(report)["car"]
+    assert "do not count" not in caplog.text
 
 
 @pytest.mark.parametrize(("split", "count"), [("train", 1), ("val", 3), ("test", 2), ("all", 6)])
