@@ -110,7 +110,7 @@ def search_keeping(tiled, patch, usual, objects, config=CONFIG, scores=None):
         return run.grid.strips, Detections.concatenate(list(run)).ranked()
 
 
-@settings(max_examples=40)
+@settings(max_examples=12)
 @given(st.integers(0, 99), st.sampled_from([20, 40, 90]), st.booleans())
 def test_strips_find_what_one_strip_does(make_tiled, seed, side, joins):
     """Large objects reach over several windows, and their fragments are joined over seams."""
