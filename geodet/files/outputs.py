@@ -191,14 +191,17 @@ def raising_output_errors(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         cause = "no space is left on its disk: " if _is_full(path.parent, error) else ""
-        is_long = error.errno == errno.ENAMETOOLONG
         raise OutputError(
-            f"cannot write {path}: {cause}{_text_of(error)}",
-            hint=_SHORTER
-            if is_long
-            else f"check the free space and the permissions of {path.parent}",
-            path=path,
+            f"cannot write {path}: {cause}{_text_of(error)}", hint=_hint_at(error, path), path=path
         ) from error
+
+
+def _hint_at(error: OSError, path: Path) -> str:
+    if error.errno == errno.ENAMETOOLONG:
+        return _SHORTER
+    if not path.parent.exists():  # removed since the run has begun
+        return f"the folder {path.parent} does not exist: create it, and run the command again"
+    return f"check the free space and the permissions of {path.parent}"
 
 
 def _text_of(error: OSError) -> str:

@@ -235,3 +235,14 @@ def test_replacing_a_folder_with_other_files_is_refused(tmp_path):
     with pytest.raises(OutputError, match="is a file"):
         check_output_folder(out / "a", [], overwrite=True)
     check_output_folder(tmp_path / "gone", [], overwrite=False)
+
+
+def test_a_folder_that_is_removed_meanwhile_is_named(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with (
+        pytest.raises(OutputError, match=r"cannot write .*log\.csv: .*No such file") as caught,
+        replacing(folder / "log.csv"),
+    ):
+        shutil.rmtree(folder)
+    assert caught.value.hint.startswith(f"the folder {folder} does not exist: create it")
