@@ -56,6 +56,13 @@ def test_keys_judge_and_go_on_to_the_next(page, read):
     assert read("rejected")["source"].tolist() == [98]
 
 
+@pytest.mark.parametrize("typed", ["N", "т"], ids=["Caps Lock", "Cyrillic"])
+def test_letters_are_keys_however_they_are_typed(page, typed):
+    event = f"{{ key: '{typed}', code: 'KeyN', bubbles: true }}"
+    page.evaluate(f"document.body.dispatchEvent(new KeyboardEvent('keydown', {event}))")
+    expect(page.locator(SAID)).to_have_text("palm, score 0.99, 1 of 100")
+
+
 def test_a_correction_is_kept_when_it_is_accepted(page, read):
     page.keyboard.press("n")
     page.locator("#card").wait_for()
