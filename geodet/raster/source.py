@@ -296,6 +296,8 @@ def _hint_at_parts(names: Sequence[str]) -> str:
 def _hint(path: str) -> str:
     if is_remote(path):
         return access_hint(path)
+    if Path(path).is_dir():
+        return "it is a folder, but one scene is needed: give a file in it"
     return (
         "check that it is a raster of a format that GDAL reads, such as GeoTIFF, VRT or JPEG 2000"
     )

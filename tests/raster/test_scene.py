@@ -420,8 +420,9 @@ def test_a_file_that_is_no_raster_is_an_error(tmp_path, content):
 
 
 def test_a_folder_is_an_error(tmp_path):
-    with pytest.raises(SceneError, match=r"cannot open .* as a raster"):
+    with pytest.raises(SceneError, match=r"cannot open .* as a raster") as caught:
         Scene(tmp_path)
+    assert caught.value.hint == "it is a folder, but one scene is needed: give a file in it"
 
 
 def test_a_truncated_file_is_an_error_that_names_the_window(make_scene):
