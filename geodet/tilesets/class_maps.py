@@ -1,4 +1,4 @@
-"""Rename classes as ``data.class_map`` says."""
+"""Rename classes by ``data.class_map``."""
 
 from __future__ import annotations
 
