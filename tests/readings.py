@@ -19,7 +19,7 @@ WGS_84 = CRS.from_epsg(4326)
 
 @dataclass(frozen=True)
 class Reading:
-    """What a file says."""
+    """The content of a file."""
 
     crs: CRS | None
     shapes: np.ndarray

@@ -46,8 +46,8 @@ def count(
         min_score: Lowest score that counts.
         score_field: Attribute with the score; None: ``score``, if there is one.
         label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any.
-        precision: Share of the detections that are right; None: what the file says.
-        recall: Share of the objects that are found; None: what the file says.
+        precision: Share of the detections that are right; None: as in the file.
+        recall: Share of the objects that are found; None: as in the file.
         measured_on: Labelled objects on which the two were measured; 0: they are exact.
         sample: A vector file of all objects in some plots: their ratio to the detections there
             gives the estimate.

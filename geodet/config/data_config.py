@@ -45,7 +45,7 @@ class DataConfig(Section):
     )
     one_class: str = Field(
         "",
-        description="one class for all objects, whatever their labels say; empty: the labels' own",
+        description="one class for all objects, in place of the labels' own; empty: theirs",
     )
     class_map: dict[str, str] = Field(
         {},

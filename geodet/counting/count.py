@@ -137,7 +137,7 @@ def count_objects(
 ) -> CountReport:
     """Count the objects of a file by polygons or cells, and estimate how many there really are.
 
-    Densities and estimates are of the ground that was examined, as far as the file says it.
+    Densities and estimates are of the ground that was examined, as far as the file has it.
 
     Args:
         detections: A vector file, written by detect or by another program.

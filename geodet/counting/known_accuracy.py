@@ -31,9 +31,9 @@ class KnownAccuracy:
     """The accuracy of the detections, as known to the user."""
 
     precision: float | None = None
-    """Share of the detections that are right; None: what the file says."""
+    """Share of the detections that are right; None: as in the file."""
     recall: float | None = None
-    """Share of the objects that are found; None: what the file says."""
+    """Share of the objects that are found; None: as in the file."""
     objects: int = 0
     """Labelled objects on which the two were measured; 0: they are taken as exact."""
     sample: Path | None = None
@@ -70,10 +70,10 @@ def choose_estimator(
     min_score: float,
     ground: ExaminedGround | None = None,
 ) -> Estimator | None:
-    """Return what the user knows, or else what the file of detections says.
+    """Return the estimator for a known accuracy, or else for that in the file of detections.
 
     Args:
-        known: What the user knows.
+        known: The accuracy that the user gave.
         found: The detections.
         min_score: The lowest score of those that count.
         ground: Where they were searched; None: everywhere, as far as is known.

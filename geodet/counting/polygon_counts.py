@@ -61,7 +61,7 @@ class Polygons:
     crs: CRS | None
     """Theirs."""
     attributes: Any
-    """A DataFrame of M rows: what the file says of each."""
+    """A DataFrame of M rows: the attributes of each in the file."""
 
     def without_attributes(self) -> Polygons:
         """Return the polygons alone."""

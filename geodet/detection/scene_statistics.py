@@ -58,7 +58,7 @@ def iter_sample_chips(
     """Yield the chips of small windows that are spread evenly; unreadable ones are left out.
 
     Args:
-        scene: A scene on the grid that a model sees.
+        scene: A scene on the grid of the pixels that a model gets.
         aoi: Area of interest in the scene's own pixels; None: all of the scene.
         workers: Number of threads that read them.
     """

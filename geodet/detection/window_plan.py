@@ -93,8 +93,8 @@ def plan_windows(
     the context that it needs. Windows are so large that the overlap costs at most 10 % of a large
     scene; smaller where activations would not fit in memory, or where the scene cannot keep the
     decoded blocks of a row of windows. Starts are multiples of the network's coarsest stride,
-    counted from the origin of the CRS: the network sees a place in the same way in all scenes that
-    were cut from one mosaic, and finds the same objects there.
+    counted from the origin of the CRS: the cells of the network lie alike in all scenes that
+    were cut from one mosaic, and it finds the same objects there.
 
     Args:
         predictor: The network and its device.

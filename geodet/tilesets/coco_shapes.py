@@ -196,7 +196,7 @@ def mask_box(mask: Mapping[str, Any]) -> Box | None:
 
 
 def _check_mask_size(rows_and_columns: Sequence[Any], image: tuple[int, int] | None) -> None:
-    """Check that a mask is as large as its image, if the labels say how large that is."""
+    """Check that a mask is as large as its image, if the labels have its size."""
     rows, columns = map(whole_number, rows_and_columns)
     if image is not None and image != (columns, rows):
         width, height = image

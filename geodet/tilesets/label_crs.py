@@ -18,11 +18,11 @@ logger = logging.getLogger(__name__)
 
 
 def choose_crs(found: CRS | None, own_crs: str | None, path: Path) -> CRS | None:
-    """Return the CRS of labels: what the user says where the file says none or is a table.
+    """Return the CRS of labels: ``own_crs`` where the file has none or is a table.
 
     Args:
         found: The CRS of the file, None if it has none.
-        own_crs: What the user says, None if nothing.
+        own_crs: The CRS that the user gave, None if none.
         path: The file.
 
     Raises:

@@ -181,8 +181,8 @@ def read_scene_labels(
         label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any;
             empty: all objects are of one class.
         class_name: The class if no attribute has it.
-        own_crs: CRS of labels whose file has none; of a table, also in place of what the names of
-            its columns say.
+        own_crs: CRS of labels whose file has none; of a table, also in place of the one
+            that the names of its columns imply.
 
     Raises:
         VectorError: The file cannot be read, has several layers or other geometries, has a CRS

@@ -31,7 +31,7 @@ def check_objects_have_place(
         scene: Path of the scene, for the message.
         unplaced_crs: :attr:`geodet.raster.scene.Scene.unplaced_crs`; None: all objects may be in
             the scene.
-        own_crs: What the user says that the CRS of the objects is, None if nothing.
+        own_crs: The CRS of the objects that the user gave, None if none.
 
     Raises:
         VectorError: The file cannot be read, or its objects are in a CRS.

@@ -44,7 +44,7 @@ class Objects(NamedTuple):
 
 
 def settle_anchors(tileset: Tileset, config: Config) -> Config:
-    """Fit the anchors if the settings or the labels ask for it, and log how well they cover them.
+    """Fit the anchors if the settings or the labels require it, and log how well they cover them.
 
     With ``model.anchors`` as ``auto``, anchors that miss more than half of the training objects at
     an IoU of 0.5 are replaced by fitted ones, with a warning.

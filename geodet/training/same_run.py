@@ -46,7 +46,7 @@ def digest_same_labels(tileset: Tileset, folder: Path, other: Path | None) -> st
     Args:
         tileset: The labels.
         folder: Folder of the run.
-        other: Folder of the other run, which may not say what it learnt from; None: there is none.
+        other: Folder of the other run, which may lack its digest; None: there is none.
 
     Raises:
         TrainingError: They differ.

@@ -190,7 +190,7 @@ def _has_objects(path: str) -> bool:
 
 
 def _parquet_crs(about: Mapping[bytes, bytes]) -> CRS | None:
-    """Read the CRS of GeoParquet, which is WGS 84 where the file says nothing."""
+    """Read the CRS of GeoParquet, which is WGS 84 where the file has none."""
     try:
         geo = json.loads(about[b"geo"])
         stored = geo["columns"][geo["primary_column"]].get("crs", "OGC:CRS84")

@@ -1,4 +1,4 @@
-"""Decides on objects as the page asks, writes each decision at once, and takes it back."""
+"""Decides on objects as the page requests, writes each decision at once, and undoes it."""
 
 from __future__ import annotations
 

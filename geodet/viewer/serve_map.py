@@ -53,7 +53,7 @@ def serve_map(
         scene: A raster, anything that GDAL opens.
         objects: A vector file with points or polygons in any CRS; None: none.
         errors: The ``errors.gpkg`` of an evaluation; None: none.
-        reviews: A GeoPackage for what the user says of the objects, made when it is not there;
+        reviews: A GeoPackage for the decisions on the objects, made when it is not there;
             None: they are only looked at.
         score_field: Attribute with the score; None: ``score`` if there is one.
         bands: Bands to show as red, green and blue; empty: those with these meanings, or else the

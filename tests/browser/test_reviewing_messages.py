@@ -1,4 +1,4 @@
-"""What the page says when something cannot be done, and for how long."""
+"""The messages of the page when something cannot be done, and for how long."""
 
 import pytest
 from on_page import SAID, click_at, drag, settle

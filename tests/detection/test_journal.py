@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("bands_of_one_row")
 
 @pytest.fixture
 def seen(monkeypatch):
-    """List the sizes of the batches that the network sees."""
+    """List the sizes of the batches that the network gets."""
     sizes, predict = [], Predictor.start
 
     def start(self, stacked):

@@ -1,4 +1,4 @@
-"""The ground that a file says it examined: places on it, and pieces of it in another CRS."""
+"""The ground that was examined, as a file has it: places on it, and pieces of it in another CRS."""
 
 from pathlib import Path
 

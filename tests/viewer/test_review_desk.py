@@ -1,4 +1,4 @@
-"""Decisions as the page asks for them, and taking them back."""
+"""Decisions as the page requests them, and undoing them."""
 
 import copy
 import json

@@ -37,7 +37,7 @@ function backdrop() {
   return { id: "backdrop", type: "background", paint: { "background-color": "#2b2f36" } };
 }
 
-/** Return the address of the scene's tiles; another word makes the map ask for them again. */
+/** Return the address of the scene's tiles; with another word the map loads them again. */
 export function sceneTiles(word) {
   return address("scene/{z}/{x}/{y}.png") + (word && `?${word}`);
 }
