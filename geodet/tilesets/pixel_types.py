@@ -12,14 +12,14 @@ from geodet.tilesets.labels import LabelledImage
 
 __all__ = ["describe_mixed_types", "find_types"]
 
-_MOST_OPENED = 1000
+_MOST_OPENED = 200  # info opens them only for this
 
 
 def find_types(images: Sequence[LabelledImage]) -> dict[str, LabelledImage]:
     """Find the types of the pixels, each with the first image that has it.
 
     Args:
-        images: At most 1000 of them are opened, evenly spread; those that cannot be read have none.
+        images: At most 200 of them are opened, evenly spread; those that cannot be read have none.
 
     Returns:
         An image by name of the type, such as ``uint8``.
